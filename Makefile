@@ -1,0 +1,58 @@
+# Everything here sets itself up through `make install`: a .venv in this checkout, nothing global, no root.
+BIN := .venv/bin
+READY := .venv/.ready
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format bench lock schemas starter clean
+
+help:  ## show these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(READY)  ## make .venv with everything in it
+
+$(READY): requirements/all.txt requirements/uv.txt pyproject.toml
+	@for python in $(PYTHON) python3.11 python3.12 python3; do \
+	  if $$python -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then break; fi; python=; done; \
+	test -n "$$python" || { echo "make install: wanted Python 3.11 or 3.12 with venv; install one, or PYTHON=/path/to/python make install"; exit 1; }; \
+	$$python -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/all.txt \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/all.txt  # uv does not read pip's configuration
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)  ## twenty good screws to verdicts, in out/demo (DATA=DIR for your own images)
+	@$(BIN)/python -m trainer.demo $(DATA)
+
+test: $(READY)  ## the tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## the tests that take minutes: real screws, an edge-only install
+	$(BIN)/python -m pytest -m slow --timeout 900
+
+lint: $(READY)  ## ruff and strict mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## the numbers of README, measured here
+	$(BIN)/python -m tests.bench
+
+lock: $(READY)  ## renew the hashed lock files
+	cd requirements && for lock in "edge" "all --all-extras"; do set -- $$lock; \
+	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$2 ../pyproject.toml -o $$1.txt; done
+	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header - -o requirements/uv.txt
+
+schemas: $(READY)  ## renew models/schemas
+	$(BIN)/python -m models.schemas
+
+starter: $(READY)  ## train the starter weights again (an hour on two cores)
+	$(BIN)/mekiki-train pretrain --out models/starter/resnet18.pth
+
+clean:  ## remove what make made
+	rm -rf .venv out *.egg-info

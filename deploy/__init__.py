@@ -1,0 +1,1 @@
+"""Brings bundles to boxes: push, status, roll back. Command `mekiki-deploy`."""

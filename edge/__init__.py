@@ -1,0 +1,1 @@
+"""The daemon on the industrial PC: cameras in, verdicts out. Never imports torch."""

@@ -1,0 +1,89 @@
+"""Reads a bundle: one immutable folder of manifest, IR and golden images.
+
+`trainer/export.py` writes it. Reading verifies every hash and refuses anything odd, because what is
+in this folder decides which parts pass.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import BundleError
+from models.files import sha256_of
+from models.manifest import Manifest, parse_manifest
+
+MANIFEST = "manifest.json"
+MODEL_XML = "model.xml"
+MODEL_BIN = "model.bin"
+_MAX_MANIFEST_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle."""
+
+    path: Path
+    manifest: Manifest
+    digest: str  # sha256 of manifest.json, which holds the hash of every other file
+
+    @property
+    def model_xml(self) -> Path:
+        """The IR; its weights lie beside it."""
+        return self.path / MODEL_XML
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Verifies the folder at `path` and returns it as a Bundle.
+
+    Raises BundleError when it is missing, incomplete, changed, of a newer schema or another family,
+    or holds a file, link or folder that the manifest does not name.
+    """
+    text = _read_manifest(path)
+    manifest = parse_manifest(text, str(path / MANIFEST))
+    found = _files_in(path)
+    wanted = set(manifest.files)
+    for name in (MODEL_XML, MODEL_BIN, *(golden.file for golden in manifest.golden)):
+        if name not in wanted:
+            raise BundleError(f"{path / MANIFEST}: names no {name}; make the bundle again")
+    if missing := sorted(wanted - found):
+        raise BundleError(f"{path / missing[0]}: missing, the manifest names it; push the bundle again")
+    if extra := sorted(found - wanted - {MANIFEST}):
+        raise BundleError(f"{path / extra[0]}: the manifest does not name it; remove it or push the bundle again")
+    for name in sorted(wanted):
+        _verify(path / name, manifest.files[name].sha256, manifest.files[name].bytes)
+    return Bundle(path=path, manifest=manifest, digest=hashlib.sha256(text).hexdigest())
+
+
+def _read_manifest(path: Path) -> bytes:
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing there"
+        raise BundleError(f"{path}: {found}, a bundle folder was wanted; give the folder that `mekiki-train fit` wrote")
+    manifest = path / MANIFEST
+    if manifest.is_symlink() or (manifest.exists() and not manifest.is_file()):
+        raise BundleError(f"{manifest}: a link or a special file; a bundle holds plain files: push it again")
+    if not manifest.exists():
+        raise BundleError(f"{manifest}: missing; this folder is not a bundle, or it is half-copied: push it again")
+    if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise BundleError(f"{manifest}: over {_MAX_MANIFEST_BYTES} bytes; this is not a manifest: push it again")
+    return manifest.read_bytes()
+
+
+def _files_in(path: Path) -> set[str]:
+    found = set()
+    for item in path.rglob("*"):
+        if item.is_symlink() or not (item.is_file() or item.is_dir()):
+            raise BundleError(f"{item}: a link or a special file; a bundle holds plain files: push it again")
+        if item.is_dir() and not any(item.iterdir()):
+            raise BundleError(f"{item}: an empty folder; the manifest does not name it: remove it or push it again")
+        if item.is_file():
+            found.add(item.relative_to(path).as_posix())
+    return found
+
+
+def _verify(path: Path, want: str, want_bytes: int) -> None:
+    size = path.stat().st_size
+    if size != want_bytes:
+        raise BundleError(f"{path}: {size} bytes, manifest says {want_bytes}; push the bundle again")
+    got = sha256_of(path)
+    if got != want:
+        raise BundleError(f"{path}: sha256 {got[:12]}, manifest says {want[:12]}; push the bundle again")

@@ -1,0 +1,45 @@
+"""Whether a model says on this device what its bundle says it must."""
+
+from dataclasses import dataclass
+
+from models.bundle import Bundle
+from models.errors import DatasetError, ModelError
+from models.images import read_image
+from models.manifest import Golden
+from models.runner import Runner
+from models.scoring import judge
+
+MAX_RELATIVE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How the golden images came out."""
+
+    n_images: int
+    max_relative: float  # largest |score - expected| / |expected|
+
+
+def check_golden(bundle: Bundle, runner: Runner) -> Agreement:
+    """Runs every golden image through the runner.
+
+    Raises ModelError when an outcome differs from the manifest's, or a score by more than 1e-3 of it.
+    """
+    return Agreement(len(bundle.manifest.golden), max(_off_by(bundle, runner, item) for item in bundle.manifest.golden))
+
+
+def _off_by(bundle: Bundle, runner: Runner, golden: Golden) -> float:
+    path = bundle.path / golden.file
+    try:
+        score = runner.predict(read_image(path)).score
+    except DatasetError as error:
+        raise ModelError(f"golden image {error}; make the bundle again") from error
+    outcome, _ = judge(score, bundle.manifest.threshold.ng_at_or_above)
+    relative = abs(score - golden.score) / max(abs(golden.score), 1e-9)
+    if outcome != golden.outcome or not relative <= MAX_RELATIVE:
+        raise ModelError(
+            f"{path}: {runner.device} at {runner.precision} says {outcome} {score:.6g}, the manifest says "
+            f"{golden.outcome} {golden.score:.6g}; do not use this bundle on this device: make it again or "
+            "choose another device"
+        )
+    return relative

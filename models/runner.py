@@ -1,0 +1,124 @@
+"""Runs the IR of a bundle on a device. Trainer and edge both judge through this and nothing else.
+
+A Runner belongs to one thread at a time: it reuses one inference request per frame size.
+"""
+
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.bundle import Bundle
+from models.errors import ModelError
+from models.manifest import PatchcoreDecoder, Precision
+from models.patchcore import OUTPUT, score_of
+from models.prediction import Image, Prediction
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+_MAX_COMPILED = 4  # frame sizes kept compiled; a line has one, a folder of mixed images has more
+_MAX_SIDE_PX = 16384
+
+
+class Runner:
+    """Frames in, Predictions out."""
+
+    def __init__(self, model_xml: Path, decoder: PatchcoreDecoder, precision: Precision, device: str = "CPU") -> None:
+        """Reads the IR; compiling waits for the first frame of each size, or `warm_up`.
+
+        Raises ModelError when OpenVINO cannot read the file, misses our output in it or has no such device.
+        """
+        import openvino as ov
+
+        self.device, self.precision = device, precision
+        self._decoder = decoder
+        self._core = ov.Core()
+        self._compiled: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
+        _refuse_absent(device, self._core.available_devices)
+        try:
+            self._model = self._core.read_model(model_xml)
+            self._model.output(OUTPUT)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{model_xml}: OpenVINO cannot read it ({_short(error)}); make the bundle again"
+            ) from error
+
+    @classmethod
+    def of(cls, bundle: Bundle, device: str = "CPU") -> "Runner":
+        """The runner of a verified bundle, at the precision that its manifest states."""
+        return cls(bundle.model_xml, bundle.manifest.decoder, bundle.manifest.precision, device)
+
+    def warm_up(self, height_px: int, width_px: int) -> None:
+        """Compiles for a frame size and runs it once, so that the first part is not the slow one."""
+        self.predict(np.zeros((height_px, width_px, 3), np.uint8))
+
+    def predict(self, image: Image) -> Prediction:
+        """Scores one frame, uint8 (H, W, 3) BGR of any size. The frame is read, never written.
+
+        Raises ModelError when it is not such an array or the device fails.
+        """
+        _refuse_odd(image)
+        request = self._request(image.shape[0], image.shape[1])
+        distances, infer_s = self._infer(request, image)
+        started = time.perf_counter()
+        score = score_of(distances, self._decoder)
+        decode_s = time.perf_counter() - started
+        return Prediction(score, distances, image.shape[0], image.shape[1], infer_s, decode_s)
+
+    def _infer(self, request: "ov.InferRequest", image: Image) -> tuple[np.ndarray, float]:
+        import openvino as ov
+
+        started = time.perf_counter()
+        # OpenVINO reads this memory while it infers and keeps no hold on it: `frame` must outlive the call.
+        frame = np.require(image, requirements=["C", "W"])[None]
+        try:
+            request.set_input_tensor(ov.Tensor(frame, shared_memory=True))
+            request.infer()
+        except RuntimeError as error:
+            raise ModelError(f"{self.device}: inference failed ({_short(error)}); see the device's driver") from error
+        # The request owns its output and overwrites it with the next frame: copy.
+        distances = np.array(request.get_tensor(OUTPUT).data[0, 0], np.float32)
+        return distances, time.perf_counter() - started
+
+    def _request(self, height_px: int, width_px: int) -> "ov.InferRequest":
+        key = (height_px, width_px)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(height_px, width_px)
+            if len(self._compiled) > _MAX_COMPILED:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(key)
+        return self._compiled[key]
+
+    def _compile(self, height_px: int, width_px: int) -> "ov.InferRequest":
+        """A static shape and a stated precision: neither is left to a device's silent default."""
+        model = self._model.clone()
+        config = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY"}
+        try:
+            model.reshape([1, height_px, width_px, 3])
+            return self._core.compile_model(model, self.device, config).create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self.device}: cannot compile for {width_px}x{height_px} px at {self.precision} ({_short(error)}); "
+                "try device CPU or make the bundle again"
+            ) from error
+
+
+def _refuse_absent(device: str, available: list[str]) -> None:
+    if not any(device == name or device == name.split(".")[0] for name in available):
+        raise ModelError(f"device {device}: not on this machine, which has {', '.join(available)}; set one of these")
+
+
+def _refuse_odd(image: Image) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ModelError(f"frame: {image.dtype} {image.shape}, wanted uint8 (H, W, 3) BGR; convert it first")
+    if not (0 < image.shape[0] <= _MAX_SIDE_PX and 0 < image.shape[1] <= _MAX_SIDE_PX):
+        raise ModelError(f"frame: {image.shape[1]}x{image.shape[0]} px, wanted sides of 1 to {_MAX_SIDE_PX} px")
+
+
+def _short(error: RuntimeError) -> str:
+    """The last line that says something: OpenVINO's messages start with source positions."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__

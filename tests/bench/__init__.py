@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a table of its own; `make bench` runs all that can run here."""

@@ -1,0 +1,92 @@
+import socket
+
+import pytest
+
+from edge.cli import main
+from models.bundle import MODEL_XML
+from tests import tiny
+from tests.edge.box import Box
+
+CHECKS = ["settings", "bundle", "model", "golden", "camera top", "bus", "metrics"]
+
+
+@pytest.fixture
+def ready(box) -> Box:
+    box.images("line", [tiny.OK])
+    box.write_folder("line")
+    return box
+
+
+def checked(box: Box, capsys) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Exit code, and of each check what it said: ok or failed, and why."""
+    code = main(["check", "--config", str(box.config)])
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = {}
+    for line in out.splitlines():
+        state, rest = line.split(maxsplit=1)
+        name, text = rest.split(": ", 1)
+        lines[name] = (state, text)
+    return code, lines
+
+
+def test_a_box_in_order_says_ok_to_each_check_and_exits_0(ready, capsys):
+    code, lines = checked(ready, capsys)
+    assert code == 0
+    assert list(lines) == CHECKS
+    assert {state for state, _ in lines.values()} == {"ok"}
+    assert lines["golden"][1].startswith("2 images as the manifest says")
+    assert lines["camera top"][1] == "opened, one frame of 64x64 px read"
+
+
+def test_a_check_leaves_both_ports_free_for_the_start_after_it(ready, capsys):
+    assert checked(ready, capsys)[0] == 0
+    assert main(["run", "--config", str(ready.config)]) == 0
+
+
+def test_everything_that_is_wrong_is_reported_in_one_go(ready, capsys):
+    ready.bundle = tiny.make_bundle(ready.folder / "b")
+    (ready.bundle / MODEL_XML).write_text("tampered")
+    ready.write_folder("none")
+    with socket.create_server(("127.0.0.1", ready.bus_port)):
+        code, lines = checked(ready, capsys)
+    assert code == 1
+    assert {name: state for name, (state, _) in lines.items()} == {
+        "settings": "ok",
+        "bundle": "failed",
+        "camera top": "failed",
+        "bus": "failed",
+        "metrics": "ok",
+    }
+    assert "push the bundle again" in lines["bundle"][1]
+    assert "already in use" in lines["bus"][1]
+
+
+def test_golden_scores_that_differ_fail(ready, capsys):
+    ready.bundle = tiny.make_bundle(ready.folder / "b", golden_error=0.001)
+    ready.write_folder("line")
+    code, lines = checked(ready, capsys)
+    assert code == 1
+    assert lines["golden"][0] == "failed"
+    assert lines["model"][0] == "ok"
+
+
+def test_golden_scores_within_a_thousandth_pass(ready, capsys):
+    ready.bundle = tiny.make_bundle(ready.folder / "b", golden_error=0.00005)
+    ready.write_folder("line")
+    assert checked(ready, capsys)[0] == 0
+
+
+def test_a_camera_that_opens_but_gives_no_picture_fails(ready, capsys):
+    (ready.folder / "line" / "0000.png").write_bytes(b"")
+    code, lines = checked(ready, capsys)
+    assert code == 1
+    assert "0 bytes" in lines["camera top"][1]
+
+
+def test_wrong_settings_exit_2_with_one_line_on_stderr(ready, capsys):
+    ready.config.write_text("bundle = ")
+    assert main(["check", "--config", str(ready.config)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "not TOML: Invalid value (at end of document)" in err

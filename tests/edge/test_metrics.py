@@ -1,0 +1,91 @@
+import socket
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from edge.config import MetricsConfig
+from edge.metrics import Endpoint, Metrics
+from models.bundle import open_bundle
+from models.errors import ConfigError, MekikiError
+from models.verdict import Stages
+from tests.edge.box import free_port
+from tests.edge.test_bus import verdict
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry(), ["top"])
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_every_series_of_a_camera_is_there_at_zero_before_its_first_event(metrics):
+    assert value(metrics, "mekiki_frames_dropped_total", camera="top") == 0
+    assert value(metrics, "mekiki_camera_faults_total", camera="top") == 0
+    assert value(metrics, "mekiki_bus_dropped_total") == 0
+    for outcome, reason in (("ok", "none"), ("ng", "defect"), ("unknown", "not_finite"), ("unknown", "camera_fault")):
+        assert value(metrics, "mekiki_verdicts_total", camera="top", outcome=outcome, reason=reason) == 0
+
+
+def test_verdicts_are_counted_by_outcome_and_reason(metrics):
+    metrics.verdict(verdict(0))
+    metrics.verdict(verdict(1))
+    unknown = {"outcome": "unknown", "reason": "model_error", "score": None}
+    metrics.verdict(verdict(2).model_copy(update=unknown))
+    assert value(metrics, "mekiki_verdicts_total", camera="top", outcome="ok", reason="none") == 2
+    assert value(metrics, "mekiki_verdicts_total", camera="top", outcome="unknown", reason="model_error") == 1
+    assert value(metrics, "mekiki_score_ratio_count", camera="top") == 2
+    assert value(metrics, "mekiki_score_ratio_sum", camera="top") == pytest.approx(0.4)
+
+
+def test_stages_are_seconds_and_a_frame_without_inference_counts_none(metrics):
+    stages = Stages(queue_s=0.1, infer_s=0.02, decode_s=0.001, total_s=0.121)
+    metrics.verdict(verdict(0).model_copy(update={"stages": stages}))
+    metrics.verdict(verdict(1))  # its infer_s is 0: nothing was inferred
+    assert value(metrics, "mekiki_stage_seconds_sum", camera="top", stage="infer") == pytest.approx(0.02)
+    assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="infer") == 1
+    assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="total") == 2
+    assert value(metrics, "mekiki_stage_seconds_bucket", camera="top", stage="infer", le="0.02") == 1
+
+
+def test_the_model_and_the_epoch_are_named(metrics, bundle):
+    opened = open_bundle(bundle)
+    metrics.model(opened, "CPU", "f32")
+    metrics.epoch("20261123T080155.123456Z")
+    labels = {"bundle": opened.digest, "family": "anomaly", "model": "patchcore", "device": "CPU", "precision": "f32"}
+    assert value(metrics, "mekiki_model_info", **labels) == 1
+    assert value(metrics, "mekiki_epoch_info", epoch="20261123T080155.123456Z") == 1
+
+
+def test_two_daemons_in_one_process_do_not_share_numbers(metrics):
+    other = Metrics(CollectorRegistry(), ["top"])
+    metrics.fault("top")
+    assert value(other, "mekiki_camera_faults_total", camera="top") == 0
+
+
+def test_the_endpoint_serves_until_it_is_closed_and_frees_its_port(metrics):
+    config = MetricsConfig(port=free_port())
+    endpoint = Endpoint(config, metrics.registry)
+    with urllib.request.urlopen(f"http://127.0.0.1:{config.port}/metrics") as answer:
+        assert b"mekiki_bus_dropped_total 0.0" in answer.read()
+    assert endpoint.thread.name == "metrics"
+    endpoint.close()
+    assert not endpoint.thread.is_alive()
+    with socket.create_server(("127.0.0.1", config.port)):
+        pass
+
+
+def test_a_busy_port_is_named_with_what_to_do(metrics):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(MekikiError, match=f"metrics port {port} on 127.0.0.1: already in use; stop what holds it"):
+            Endpoint(MetricsConfig(port=port), metrics.registry)
+
+
+@pytest.mark.parametrize("host", ["203.0.113.9", "no such host", "a..b"])
+def test_a_host_that_is_not_this_machine_is_a_wrong_setting(metrics, host):
+    with pytest.raises(ConfigError, match=r"correct \[metrics\] host and port"):
+        Endpoint(MetricsConfig(host=host, port=free_port()), metrics.registry)

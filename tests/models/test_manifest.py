@@ -1,0 +1,178 @@
+import copy
+import json
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from models.bundle import MANIFEST
+from models.errors import BundleError
+from models.manifest import Manifest, parse_manifest
+from models.schemas import FOLDER, schemas
+from models.verdict import Verdict
+
+
+@pytest.fixture(scope="session")
+def good(bundle) -> dict:
+    return json.loads((bundle / MANIFEST).read_bytes())
+
+
+def refusal(text: bytes | str) -> str:
+    with pytest.raises(BundleError) as caught:
+        parse_manifest(text if isinstance(text, bytes) else text.encode(), "box/manifest.json")
+    message = str(caught.value)
+    assert message.startswith("box/manifest.json: ")
+    assert "\n" not in message
+    assert len(message) < 400
+    assert message.endswith(("again", "on this machine", "of that family"))
+    return message
+
+
+def changed(good: dict, where: str, value: object) -> str:
+    """The manifest as text with the value at `where` (keys joined by dots) replaced."""
+    raw = copy.deepcopy(good)
+    place, *keys = raw, *where.split(".")
+    for key in keys[:-1]:
+        place = place[int(key) if isinstance(place, list) else key]
+    place[keys[-1]] = value
+    return json.dumps(raw)
+
+
+def test_a_manifest_comes_back_as_it_was_written(bundle):
+    text = (bundle / MANIFEST).read_bytes()
+    manifest = parse_manifest(text, "x")
+    assert manifest.model_dump_json(indent=2).encode() == text
+    assert parse_manifest(manifest.model_dump_json().encode(), "x") == manifest
+    assert (manifest.family, manifest.threshold.ng_at_or_above) == ("anomaly", 0.5)
+
+
+def test_a_manifest_cannot_be_changed_in_memory(bundle):
+    manifest = parse_manifest((bundle / MANIFEST).read_bytes(), "x")
+    with pytest.raises(ValidationError, match="frozen"):
+        manifest.threshold.ng_at_or_above = 9.0
+
+
+@pytest.mark.parametrize("where", ["treshold", "threshold.factor", "preprocess.resize", "golden.0.note"])
+def test_an_unknown_key_is_refused_and_named(good, where):
+    assert f"{where}: unknown key; make" in refusal(changed(good, where, 1))
+
+
+def test_a_missing_key_is_refused_and_named(good):
+    raw = copy.deepcopy(good)
+    del raw["threshold"]["policy"]
+    assert "threshold.policy: missing; make" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["threshold.ng_at_or_above", "threshold.margin", "golden.0.score"])
+def test_a_number_that_is_not_finite_is_refused(good, where, value):
+    text = changed(good, where, value)
+    assert "NaN" in text or "Infinity" in text
+    assert f"{where}: Input should be a finite number (got " in refusal(text)
+
+
+FOREIGN_NAMES = [
+    "../model.bin",
+    "golden/../../x",
+    "/etc/passwd",
+    "a/b/c",
+    ".hidden",
+    "golden/.hidden",
+    "golden/",
+    "",
+    ".",
+    "..",
+    "a\\b",
+    "C:x",
+    "model.bin\n",
+    "model\x00.bin",
+    "mödel.bin",
+]
+
+
+@pytest.mark.parametrize("name", FOREIGN_NAMES)
+def test_a_file_name_that_could_lead_elsewhere_is_refused(good, name):
+    raw = copy.deepcopy(good)
+    raw["files"][name] = raw["files"]["model.bin"]
+    assert "String should match pattern" in refusal(json.dumps(raw))
+    assert "golden.0.file: " in refusal(changed(good, "golden.0.file", name))
+
+
+@pytest.mark.parametrize("value", ["A" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n", "", "g" * 64])
+def test_a_hash_that_is_no_sha256_is_refused(good, value):
+    raw = copy.deepcopy(good)
+    raw["files"]["model.bin"]["sha256"] = value
+    assert "files.model.bin.sha256: String should match" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize("version", [2, 3, 999])
+def test_a_newer_schema_is_refused_with_the_advice_to_upgrade(good, version):
+    found = refusal(changed(good, "schema_version", version))
+    assert found.endswith(f"schema {version}, this mekiki reads up to 1; upgrade mekiki on this machine")
+
+
+def test_a_newer_schema_is_recognised_whatever_else_changed_with_it():
+    assert "schema 2, this mekiki reads up to 1" in refusal('{"schema_version": 2, "everything": "else"}')
+
+
+@pytest.mark.parametrize("version", [0, -1, "1", 1.5, None])
+def test_a_schema_that_never_was_is_refused(good, version):
+    assert "schema_version: Input should be 1 (got " in refusal(changed(good, "schema_version", version))
+
+
+@pytest.mark.parametrize("family", ["detection", "Anomaly", "", None, ["anomaly"], {"a": 1}, "x" * 10_000, "a\nb"])
+def test_another_family_is_refused_with_those_that_run_here(good, family):
+    assert "this mekiki runs anomaly; upgrade mekiki here or choose" in refusal(changed(good, "family", family))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "not json", "{'family': 1}", b"\xff\xfe\x00", '{"a": 1}x', "[" * 200_000, '{"a":' * 200_000, b"\x00"],
+    ids=lambda text: f"{text[:12]!r}",
+)
+def test_what_is_not_json_is_refused(text):
+    assert ": not JSON (" in refusal(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "1", '"anomaly"', "NaN", "[{}]"])
+def test_json_that_is_no_object_is_refused(text):
+    assert ": not a manifest (a JSON " in refusal(text)
+
+
+def test_a_line_break_in_a_key_does_not_break_the_message(good):
+    assert r"two\nlines: unknown key" in refusal(changed(good, "two\nlines", 1))
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("created_at", "2026-01-01T00:00:00"),  # whose clock?
+        ("precision", "int8"),
+        ("threshold.policy", "guess"),
+        ("threshold.n_good", -1),
+        ("threshold.recall_lower_95", 1.01),
+        ("preprocess.height_px", 0),
+        ("preprocess.mean_rgb", [1, 2, "x"]),
+        ("decoder.top_patches", 0),
+        ("decoder.kind", "padim"),
+        ("golden", []),
+        ("golden.0.outcome", "fine"),
+        ("training.images", []),
+        ("parity.n_images", 0),
+        ("files", []),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_and_named(good, where, value):
+    assert f"box/manifest.json: {where}" in refusal(changed(good, where, value))
+
+
+def test_the_published_schemas_are_those_of_the_types():
+    written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
+    assert written == schemas(), "run `make schemas`"
+    assert {json.loads(text)["title"] for text in written.values()} == {Manifest.__name__, Verdict.__name__}
+
+
+def test_the_published_manifest_schema_refuses_unknown_keys_and_that_of_verdicts_does_not():
+    manifest, verdict = (json.loads(schemas()[name]) for name in ("manifest.v1.json", "verdict.v1.json"))
+    assert manifest["additionalProperties"] is False
+    assert verdict.get("additionalProperties", True) is True

@@ -1,0 +1,121 @@
+"""A real bundle in under a second, without torch: a small IR that finds bright patches.
+
+Its score is the grey value, 0 to 1, of the brightest of 8 x 8 patches of the frame. `frame()` draws
+pictures for it: dark ones are `ok`, one with a bright patch is `ng`, a white one is NaN when the
+bundle was made with `nan=True`.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models.bundle import MANIFEST, MODEL_BIN, MODEL_XML
+from models.files import sha256_of
+from models.manifest import (
+    Augmentation,
+    File,
+    Golden,
+    Manifest,
+    Parity,
+    PatchcoreDecoder,
+    Preprocess,
+    Threshold,
+    Training,
+    Weights,
+)
+from models.patchcore import OUTPUT
+from models.prediction import Image
+from models.preprocess import with_preprocess
+from models.runner import Runner
+from models.scoring import judge
+
+SIDE_PX = 64
+OK, NG, WHITE = 0, 200, 255
+DECODER = PatchcoreDecoder(kind="patchcore", top_patches=1)
+SPEC = Preprocess(height_px=SIDE_PX, width_px=SIDE_PX, mean_rgb=(0, 0, 0), std_rgb=(255, 255, 255))
+ZEROS = "0" * 64
+
+
+def frame(patch: int = OK, height_px: int = SIDE_PX, width_px: int = SIDE_PX) -> Image:
+    """A dark picture whose top left quarter is as bright as `patch`; WHITE makes all of it white."""
+    image = np.full((height_px, width_px, 3), WHITE if patch == WHITE else 25, np.uint8)
+    if patch:
+        image[: height_px // 2, : width_px // 2] = patch
+    return image
+
+
+def write_image(path: Path, image: Image) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    return path
+
+
+def make_bundle(path: Path, *, nan: bool = False, threshold: float = 0.5, golden_error: float = 0.0) -> Path:
+    """Writes the bundle. `golden_error` is added to the expected scores, to make them wrong."""
+    path.mkdir(parents=True)
+    _write_ir(path / MODEL_XML, nan)
+    golden = tuple(_golden(path, name, patch, threshold, golden_error) for name, patch in (("dark", OK), ("spot", NG)))
+    names = (MODEL_XML, MODEL_BIN, *(item.file for item in golden))
+    files = {name: File(sha256=sha256_of(path / name), bytes=(path / name).stat().st_size) for name in names}
+    manifest = _manifest(threshold, golden, files)
+    (path / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    return path
+
+
+def _write_ir(path: Path, nan: bool) -> None:
+    import openvino as ov
+    from openvino import opset13 as op
+
+    image = op.parameter([1, 3, SIDE_PX, SIDE_PX], np.float32, name="image")
+    grey = op.reduce_mean(op.abs(image), np.array([1]), keep_dims=True)
+    heat = op.avg_pool(grey, [8, 8], [0, 0], [0, 0], [8, 8], exclude_pad=True)
+    if nan:
+        heat = op.select(op.greater(heat, np.float32(0.9)), np.float32("nan"), heat)
+    heat.output(0).set_names({OUTPUT})
+    model = with_preprocess(ov.Model([heat], [image], "tiny"), SPEC)
+    ov.save_model(model, path, compress_to_fp16=False)
+
+
+def _golden(path: Path, name: str, patch: int, threshold: float, error: float) -> Golden:
+    file = f"golden/{name}.png"
+    image = frame(patch)
+    write_image(path / file, image)
+    score = Runner(path / MODEL_XML, DECODER, "f32").predict(image).score
+    return Golden(file=file, score=score + error, outcome=judge(score, threshold)[0])
+
+
+def _manifest(threshold: float, golden: tuple[Golden, ...], files: dict[str, File]) -> Manifest:
+    return Manifest(
+        family="anomaly",
+        model="patchcore",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        mekiki="0.1.0",
+        preprocess=SPEC,
+        precision="f32",
+        decoder=DECODER,
+        threshold=Threshold(
+            ng_at_or_above=threshold,
+            policy="recall_1",
+            margin=0.1,
+            n_good=1,
+            n_defect=1,
+            recall_lower_95=0.05,
+            false_reject_upper_95=0.95,
+        ),
+        training=Training(
+            images=(ZEROS,),
+            image_sizes_px=((SIDE_PX, SIDE_PX),),
+            backbone="none",
+            layers=(),
+            weights=Weights(source="untrained", name="none", sha256=None),
+            bank_vectors=1,
+            augmentation=Augmentation(angles_deg=(0,), shift=0, brightness=0),
+            seed=0,
+            versions={},
+        ),
+        parity=Parity(n_images=1, max_relative=0, label_flips=0),
+        golden=golden,
+        files=files,
+    )

@@ -1,0 +1,92 @@
+import math
+
+import numpy as np
+import pytest
+
+from models.errors import DatasetError
+from trainer.threshold import DEFECT_MARGIN, NORMAL_MARGIN, lower_bound, normal_quantile, recall_1, upper_bound
+
+GOOD = [1.0, 1.2, 1.4, 1.6, 2.0]
+
+
+def test_five_of_five_supports_only_a_recall_of_055():
+    assert lower_bound(5, 5) == pytest.approx(0.05 ** (1 / 5)) == pytest.approx(0.549, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "lower", "upper"),
+    [(0, 5, 0, 0.4507), (5, 5, 0.5493, 1), (4, 5, 0.3426, 0.9898), (9, 10, 0.6058, 0.9949), (25, 25, 0.8871, 1)],
+)
+def test_bounds_are_those_of_clopper_and_pearson(hits, n, lower, upper):
+    assert lower_bound(hits, n) == pytest.approx(lower, abs=1e-4)
+    assert upper_bound(hits, n) == pytest.approx(upper, abs=1e-4)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(1, 3), (4, 5), (17, 40)])
+def test_at_a_bound_what_was_seen_or_more_has_a_chance_of_one_in_twenty(hits, n):
+    def chance(p, counts):
+        return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in counts)
+
+    assert chance(lower_bound(hits, n), range(hits, n + 1)) == pytest.approx(0.05)
+    assert chance(upper_bound(hits, n), range(hits + 1)) == pytest.approx(0.05)
+
+
+def test_nothing_seen_proves_nothing():
+    assert (lower_bound(0, 0), upper_bound(0, 0)) == (0, 1)
+
+
+def test_where_scores_are_apart_recall_1_lies_halfway_between():
+    limit = recall_1(GOOD, [4.0, 5.0, 9.0])
+    assert limit.ng_at_or_above == pytest.approx(3.0)
+    assert limit.margin == pytest.approx(1 / (4.0 - 1.4))
+    assert (limit.policy, limit.n_good, limit.n_defect) == ("recall_1", 5, 3)
+    assert limit.recall_lower_95 == pytest.approx(0.05 ** (1 / 3))
+    assert limit.false_reject_upper_95 == pytest.approx(1 - 0.05 ** (1 / 5))
+
+
+def test_where_scores_overlap_recall_1_still_rejects_every_defect_seen_at_the_price_of_good_parts():
+    limit = recall_1(GOOD, [1.9, 5.0])
+    assert limit.ng_at_or_above == pytest.approx(1.9 - DEFECT_MARGIN * (1.9 - 1.4))
+    assert limit.false_reject_upper_95 == pytest.approx(upper_bound(1, 5))
+
+
+def test_where_scores_nearly_touch_the_margin_below_the_lowest_defect_is_kept():
+    limit = recall_1(GOOD, [2.01])
+    assert limit.ng_at_or_above == pytest.approx(2.01 - DEFECT_MARGIN * (2.01 - 1.4))
+    assert limit.false_reject_upper_95 == pytest.approx(upper_bound(1, 5))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_recall_1_is_always_below_the_lowest_defect_and_margin_says_by_how_much(seed):
+    rng = np.random.default_rng(seed)
+    good = rng.gamma(9, 1, rng.integers(1, 30)).tolist()
+    defect = rng.gamma(9, rng.uniform(0.5, 3), rng.integers(1, 30)).tolist()
+    limit = recall_1(good, defect)
+    assert limit.ng_at_or_above < min(defect)
+    assert limit.margin >= DEFECT_MARGIN
+    middle = sorted(good)[len(good) // 2]
+    assert min(defect) - limit.ng_at_or_above == pytest.approx(limit.margin * abs(min(defect) - middle))
+
+
+@pytest.mark.parametrize("score", [0.0, 1e-9, 5.0, 1e6])
+def test_equal_scores_put_the_threshold_strictly_on_the_safe_side(score):
+    assert recall_1([score] * 3, [score]).ng_at_or_above < score
+    assert normal_quantile([score] * 3).ng_at_or_above > score
+
+
+def test_normal_quantile_lies_a_quarter_of_the_reach_above_the_highest_good_score():
+    limit = normal_quantile(GOOD, ["0" * 64])
+    assert limit.ng_at_or_above == pytest.approx(2.0 + NORMAL_MARGIN * (2.0 - 1.4))
+    assert (limit.policy, limit.margin, limit.n_good, limit.n_defect) == ("normal_quantile", NORMAL_MARGIN, 5, 0)
+    assert limit.recall_lower_95 is None
+    assert limit.false_reject_upper_95 == pytest.approx(1 - 0.05 ** (1 / 5))
+    assert limit.seen == ("0" * 64,)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_scores_that_are_no_numbers_are_refused_and_counted(bad):
+    with pytest.raises(DatasetError, match="1 of 3 scores are not finite"):
+        normal_quantile([1.0, bad, 2.0])
+    for good, defect in (([1.0, bad], [2.0]), ([1.0, 2.0], [bad])):
+        with pytest.raises(DatasetError, match="1 of 3 scores are not finite"):
+            recall_1(good, defect)

@@ -1,0 +1,62 @@
+"""Runs graphs of ours over many images, as many at a time as the machine has cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.prediction import Image
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+F32 = NDArray[np.float32]
+
+
+class Pipeline:
+    """One graph, compiled for each frame size that comes, run asynchronously.
+
+    `done(key, output)` is called once per image, on a thread of OpenVINO's, with its own copy of the
+    output; what it raises is raised again by `run`.
+    """
+
+    def __init__(self, graph: ov.Model, done: Callable[[Any, F32], None]) -> None:
+        import openvino as ov
+
+        self._core, self._graph, self._done = ov.Core(), graph, done
+        self._queues: dict[tuple[int, int], ov.AsyncInferQueue] = {}
+        self._failure: Exception | None = None
+
+    def run(self, items: Iterable[tuple[Any, Image]], extra: dict[str, F32] | None = None) -> None:
+        """Sends every (key, image) through; returns when the last one is done."""
+        for key, image in items:
+            queue = self._queue(image.shape[0], image.shape[1])
+            queue.start_async({"frame": image[None], **(extra or {})}, key)
+        for queue in self._queues.values():
+            queue.wait_all()
+        if self._failure is not None:
+            raise self._failure
+
+    def _queue(self, height_px: int, width_px: int) -> ov.AsyncInferQueue:
+        import openvino as ov
+
+        size = (height_px, width_px)
+        if size not in self._queues:
+            for queue in self._queues.values():
+                queue.wait_all()
+            graph = self._graph.clone()
+            graph.reshape({"frame": [1, height_px, width_px, 3]})
+            config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+            queue = ov.AsyncInferQueue(self._core.compile_model(graph, "CPU", config))
+            queue.set_callback(self._finished)
+            self._queues = {size: queue}  # one at a time: a compiled graph is large
+        return self._queues[size]
+
+    def _finished(self, request: ov.InferRequest, key: Any) -> None:
+        try:
+            self._done(key, np.array(request.get_output_tensor(0).data[0], np.float32))
+        except Exception as error:  # noqa: BLE001 - raised again in run(); a callback's exception is lost
+            self._failure = error

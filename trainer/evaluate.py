@@ -1,0 +1,134 @@
+"""What a bundle is worth on labelled images: run as the edge runs it, counted once, here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.bundle import Bundle
+from models.errors import DatasetError, ModelError
+from models.files import sha256_of
+from models.images import read_image
+from models.prediction import Prediction
+from models.runner import Runner
+from models.scoring import judge
+from trainer.dataset import Dataset, choose_defects
+from trainer.progress import progress
+from trainer.threshold import lower_bound, upper_bound
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One image and what the shipped IR says of it."""
+
+    path: Path
+    sha256: str
+    label: str  # "good" or the defect's name
+    prediction: Prediction
+
+    @property
+    def score(self) -> float:
+        """Higher is worse."""
+        return self.prediction.score
+
+
+def score_images(runner: Runner, labelled: Sequence[tuple[str, Path]], what: str) -> list[Scored]:
+    """Runs images through the runner. Raises ModelError where a score is not finite."""
+    scored = []
+    for label, path in progress(labelled, what):
+        prediction = runner.predict(read_image(path))
+        if not np.isfinite(prediction.score):
+            raise ModelError(f"{path}: score {prediction.score}; the model is broken: make the bundle again")
+        scored.append(Scored(path, sha256_of(path), label, prediction))
+    return scored
+
+
+def evaluate(bundle: Bundle, dataset: Dataset, defects: Sequence[str] = (), device: str = "CPU") -> dict[str, Any]:
+    """Scores the test images of `dataset` and returns the figures as one JSON-ready object.
+
+    Good images that the bundle learned from are left out. Raises DatasetError when no good or no
+    defect image is left to measure on.
+    """
+    learned = set(bundle.manifest.training.images)
+    good = [path for path in dataset.test_good or dataset.train_good if sha256_of(path) not in learned]
+    chosen = choose_defects(dataset, defects)
+    if not good or not chosen:
+        raise DatasetError(
+            f"{dataset.root}: {len(good)} good images that were not learned from and {len(chosen)} kinds of defect; "
+            "both are needed to measure: add images to test/good/ and test/<defect>/"
+        )
+    labelled = [("good", path) for path in good] + [(name, path) for name, paths in chosen.items() for path in paths]
+    runner = Runner.of(bundle, device)
+    return report(bundle, score_images(runner, labelled, "evaluate"), device)
+
+
+def report(bundle: Bundle, scored: Sequence[Scored], device: str) -> dict[str, Any]:
+    """All figures of one evaluation."""
+    threshold = bundle.manifest.threshold
+    good = [item.score for item in scored if item.label == "good"]
+    defect = [item.score for item in scored if item.label != "good"]
+    seen = set(threshold.seen)
+    times = [item.prediction.infer_s + item.prediction.decode_s for item in scored]
+    return {
+        **figures(good, defect, threshold.ng_at_or_above),
+        "threshold_policy": threshold.policy,
+        "n_seen_by_threshold": sum(item.sha256 in seen for item in scored),
+        "by_defect": {
+            name: figures(good, [s.score for s in scored if s.label == name], threshold.ng_at_or_above)
+            for name in sorted({item.label for item in scored} - {"good"})
+        },
+        "latency_s": {f"p{q}": round(float(np.percentile(times, q)), 6) for q in (50, 95, 99)},
+        "device": device,
+        "precision_hint": bundle.manifest.precision,
+        "bundle": bundle.digest,
+    }
+
+
+def figures(good: Sequence[float], defect: Sequence[float], threshold: float) -> dict[str, Any]:
+    """The numbers of DESIGN.md for two lists of scores and a threshold."""
+    from sklearn.metrics import roc_auc_score
+
+    labels = [0] * len(good) + [1] * len(defect)
+    caught = sum(judge(score, threshold)[0] == "ng" for score in defect)
+    rejected = sum(judge(score, threshold)[0] == "ng" for score in good)
+    lowest = min(defect)
+    passed_good = sum(score >= lowest for score in good)
+    return {
+        "roc_auc": float(roc_auc_score(labels, [*good, *defect])),
+        "precision_at_recall_1": len(defect) / (len(defect) + passed_good),
+        "threshold_at_recall_1": lowest,
+        "threshold": threshold,
+        "f1": 2 * caught / (caught + rejected + len(defect)),
+        "precision": caught / (caught + rejected) if caught + rejected else None,
+        "recall": caught / len(defect),
+        "recall_lower_95": lower_bound(caught, len(defect)),
+        "false_rejects": rejected,
+        "false_reject_upper_95": upper_bound(rejected, len(good)),
+        "n_good": len(good),
+        "n_defect": len(defect),
+    }
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """The same for a person."""
+    where = f"{found['device']} at {found['precision_hint']}"
+    p50, p99 = (found["latency_s"][name] * 1e3 for name in ("p50", "p99"))
+    lines = [
+        f"ROC AUC               {found['roc_auc']:.3f}   ({found['n_good']} good, {found['n_defect']} defects)",
+        f"precision at recall 1 {found['precision_at_recall_1']:.3f}   (at {found['threshold_at_recall_1']:.4g})",
+        f"shipped threshold     {found['threshold']:.4g}   ({found['threshold_policy']})",
+        f"  F1 {found['f1']:.3f}, recall {found['recall']:.3f} (at least {found['recall_lower_95']:.3f} with 95 % "
+        f"confidence), {found['false_rejects']} false rejects",
+        f"latency               p50 {p50:.1f} ms, p99 {p99:.1f} ms on {where}",
+    ]
+    lines += [
+        f"  {name:<20}AUC {one['roc_auc']:.3f}, recall {one['recall']:.3f}" for name, one in found["by_defect"].items()
+    ]
+    if found["n_seen_by_threshold"]:
+        n = found["n_seen_by_threshold"]
+        lines.append(f"note: the threshold was chosen on {n} of these images; recall and F1 flatter, AUC does not")
+    return "\n".join(lines)

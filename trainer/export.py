@@ -1,0 +1,124 @@
+"""Writes a bundle: the one place where `models/bundle.py`'s folder is made."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from models import __version__
+from models.bundle import MANIFEST, MODEL_XML, open_bundle
+from models.errors import ConfigError
+from models.files import sha256_of, whole_folder
+from models.golden import check_golden
+from models.manifest import (
+    File,
+    Golden,
+    Manifest,
+    Parity,
+    PatchcoreDecoder,
+    Precision,
+    Preprocess,
+    Threshold,
+    Training,
+)
+from models.prediction import Image
+from models.runner import Runner
+from models.scoring import judge
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What the manifest says besides what export finds out itself."""
+
+    model: str
+    preprocess: Preprocess
+    precision: Precision
+    decoder: PatchcoreDecoder
+    threshold: Threshold
+    training: Training
+    parity: Parity
+
+
+def save_ir(graph: ov.Model, path: Path) -> None:
+    """Writes .xml and .bin with weights in full precision; OpenVINO would halve them unasked.
+
+    Raises OSError when they cannot be written.
+    """
+    import openvino as ov
+
+    try:
+        ov.save_model(graph, path, compress_to_fp16=False)
+    except RuntimeError as error:  # a full disk is an "iostream error" to OpenVINO
+        raise OSError(errno.EIO, "OpenVINO cannot write it; the disk may be full", str(path)) from error
+
+
+def refuse_existing(out: Path) -> None:
+    """Raises ConfigError where a bundle would overwrite something; bundles are never edited in place."""
+    if out.exists() or out.is_symlink():
+        raise ConfigError(f"{out}: exists already; choose another --out or remove it first")
+    if not out.absolute().parent.is_dir():
+        raise ConfigError(f"{out.absolute().parent}: no such folder for --out; make it first")
+
+
+def write_bundle(out: Path, graph: ov.Model, golden: dict[str, Image], recipe: Recipe) -> None:
+    """Makes the folder `out`, whole or not at all, and proves that it can be read and judges right."""
+    with whole_folder(out) as folder:
+        (folder / "golden").mkdir()
+        save_ir(graph, folder / MODEL_XML)
+        runner = Runner(folder / MODEL_XML, recipe.decoder, recipe.precision)
+        expected = tuple(_golden(folder, name, image, runner, recipe.threshold) for name, image in golden.items())
+        files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+        manifest = Manifest(
+            family="anomaly",
+            created_at=datetime.now(UTC),
+            mekiki=__version__,
+            golden=expected,
+            files={name: File(sha256=sha256_of(p), bytes=p.stat().st_size) for name, p in files.items()},
+            **{name: getattr(recipe, name) for name in Recipe.__slots__},
+        )
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        bundle = open_bundle(folder)
+        check_golden(bundle, Runner.of(bundle))
+
+
+def _golden(folder: Path, name: str, image: Image, runner: Runner, threshold: Threshold) -> Golden:
+    file = f"golden/{name}.png"
+    encoded = cv2.imencode(".png", image)[1]
+    (folder / file).write_bytes(encoded.tobytes())
+    score = runner.predict(image).score
+    return Golden(file=file, score=score, outcome=judge(score, threshold.ng_at_or_above)[0])
+
+
+def defaced(image: Image) -> Image:
+    """The image with a checkered square in its middle: no good part looks like it.
+
+    So that every bundle, also one that never saw a defect, has a golden image that must be `ng`.
+    """
+    side = max(8, min(image.shape[:2]) // 6)
+    cell = max(2, side // 8)
+    rows, columns = (np.indices((side, side)) // cell) % 2
+    result = image.copy()
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    result[top : top + side, left : left + side] = ((rows ^ columns) * 255)[:, :, None].astype(np.uint8)
+    return result
+
+
+def package_versions() -> dict[str, str]:
+    """Of the packages that decide what comes out of a fit."""
+    found = {}
+    for name in ("anomalib", "openvino", "timm", "torch", "numpy", "opencv-python-headless"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # another build of OpenCV
+            continue
+    return found

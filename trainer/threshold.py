@@ -1,0 +1,82 @@
+"""Puts the threshold, and says how much evidence stands behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from models.errors import DatasetError
+from models.manifest import Threshold
+
+NORMAL_MARGIN = 0.25
+DEFECT_MARGIN = 0.1
+CONFIDENCE = 0.95
+
+
+def recall_1(good: Sequence[float], defect: Sequence[float], seen: Sequence[str] = ()) -> Threshold:
+    """Below the lowest defect score, so that every defect seen is rejected.
+
+    Halfway down to the highest good score where the two are apart, and always at least
+    `DEFECT_MARGIN` of the way down to the median good score, even at the price of false rejects.
+    `margin` is the distance below the lowest defect, as a share of the distance from there to the
+    median good score.
+    """
+    _refuse_not_finite([*good, *defect])
+    lowest, highest = min(defect), max(good)
+    middle = sorted(good)[len(good) // 2]
+    reach = max(abs(lowest - middle), 1e-6 * abs(lowest), 1e-12)
+    margin = max(DEFECT_MARGIN, (lowest - highest) / 2 / reach) if lowest > highest else DEFECT_MARGIN
+    threshold = lowest - margin * reach
+    rejected = sum(score >= threshold for score in good)
+    return Threshold(
+        ng_at_or_above=threshold,
+        policy="recall_1",
+        margin=margin,
+        n_good=len(good),
+        n_defect=len(defect),
+        recall_lower_95=lower_bound(len(defect), len(defect)),
+        false_reject_upper_95=upper_bound(rejected, len(good)),
+        seen=tuple(seen),
+    )
+
+
+def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshold:
+    """Above the highest score of good parts that the bank had not seen.
+
+    The maximum of n is their n / (n + 1) quantile, and with 95 % confidence at most
+    1 - 0.05 ** (1 / n) of good parts lie above it, whatever the distribution. On top comes a margin,
+    `NORMAL_MARGIN` of the distance from the median to the maximum: it buys fewer false rejects and
+    says nothing of recall, for which there is no evidence without defects.
+    """
+    _refuse_not_finite(good)
+    highest, middle = max(good), sorted(good)[len(good) // 2]
+    reach = max(highest - middle, 1e-3 * abs(highest), 1e-12)
+    return Threshold(
+        ng_at_or_above=highest + NORMAL_MARGIN * reach,
+        policy="normal_quantile",
+        margin=NORMAL_MARGIN,
+        n_good=len(good),
+        n_defect=0,
+        recall_lower_95=None,
+        false_reject_upper_95=upper_bound(0, len(good)),
+        seen=tuple(seen),
+    )
+
+
+def lower_bound(hits: int, n: int, confidence: float = CONFIDENCE) -> float:
+    """One-sided Clopper-Pearson lower bound of a share (Biometrika 26, 1934): 5 of 5 gives 0.55."""
+    from scipy.stats import beta
+
+    return 0.0 if hits == 0 else float(beta.ppf(1 - confidence, hits, n - hits + 1))
+
+
+def upper_bound(hits: int, n: int, confidence: float = CONFIDENCE) -> float:
+    """One-sided Clopper-Pearson upper bound of a share; 1 when nothing was seen."""
+    from scipy.stats import beta
+
+    return 1.0 if hits >= n else float(beta.ppf(confidence, hits + 1, n - hits))
+
+
+def _refuse_not_finite(scores: Sequence[float]) -> None:
+    if bad := [score for score in scores if not math.isfinite(score)]:
+        raise DatasetError(f"{len(bad)} of {len(scores)} scores are not finite; see the weights and the images")
