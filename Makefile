@@ -52,7 +52,10 @@ schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
 
 starter: $(READY)  ## train the starter weights again (an hour on two cores)
-	$(BIN)/mekiki-train pretrain --out models/starter/resnet18.pth
+	mkdir -p out
+	$(BIN)/mekiki-train pretrain --out out/round1.pth --steps 1600 --seed 0
+	$(BIN)/mekiki-train pretrain --out out/round2.pth --steps 900 --seed 1 --start out/round1.pth
+	cp out/round2.pth models/starter/resnet18.pth
 
 clean:  ## remove what make made
 	rm -rf .venv out *.egg-info

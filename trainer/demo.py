@@ -26,6 +26,7 @@ from models.errors import ConfigError, MekikiError
 HOME = Path("out/demo")
 LEARN, PER_KIND = 20, 40
 MAX_FALSE_REJECTS = 2
+PARTS_PER_S = 2.5
 _BIN = Path(sys.executable).parent
 _START_TIMEOUT_S = 120
 
@@ -84,7 +85,7 @@ def _line(count: int) -> tuple[list[dict[str, Any]], str]:
     bus, metrics = _free_port(), _free_port()
     config = HOME / "edge.toml"
     config.write_text(
-        f'store = "store"\n\n[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\n\n'
+        f'store = "store"\n\n[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\nfps = {PARTS_PER_S}\n\n'
         f'[bus]\nbind = "tcp://127.0.0.1:{bus}"\nwait_for_subscriber_s = {_START_TIMEOUT_S}\n\n'
         f"[metrics]\nport = {metrics}\n"
     )

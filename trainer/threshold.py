@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from models.errors import DatasetError
 from models.manifest import Threshold
 
-NORMAL_MARGIN = 0.25
+COVERAGE = 0.99
 DEFECT_MARGIN = 0.1
 CONFIDENCE = 0.95
 
@@ -41,26 +42,38 @@ def recall_1(good: Sequence[float], defect: Sequence[float], seen: Sequence[str]
 
 
 def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshold:
-    """Above the highest score of good parts that the bank had not seen.
+    """Above the scores of good parts that the bank had not seen, and above what such scores scatter to.
 
-    The maximum of n is their n / (n + 1) quantile, and with 95 % confidence at most
-    1 - 0.05 ** (1 / n) of good parts lie above it, whatever the distribution. On top comes a margin,
-    `NORMAL_MARGIN` of the distance from the median to the maximum: it buys fewer false rejects and
-    says nothing of recall, for which there is no evidence without defects.
+    The one-sided normal tolerance limit, mean + k s (ISO 16269-6; k from the noncentral t): if the
+    scores are normal, at least `COVERAGE` of good parts lie below it with 95 % confidence. Never
+    below the highest score seen. What holds whatever the distribution is in `false_reject_upper_95`;
+    of recall nothing is known without defects. `margin` is the distance above the highest good
+    score, as a share of the distance from there to the median.
     """
     _refuse_not_finite(good)
     highest, middle = max(good), sorted(good)[len(good) // 2]
     reach = max(highest - middle, 1e-3 * abs(highest), 1e-12)
+    limit = max(_tolerance_limit(good), highest + 1e-3 * reach)
     return Threshold(
-        ng_at_or_above=highest + NORMAL_MARGIN * reach,
+        ng_at_or_above=limit,
         policy="normal_quantile",
-        margin=NORMAL_MARGIN,
+        margin=(limit - highest) / reach,
         n_good=len(good),
         n_defect=0,
         recall_lower_95=None,
         false_reject_upper_95=upper_bound(0, len(good)),
         seen=tuple(seen),
     )
+
+
+def _tolerance_limit(good: Sequence[float]) -> float:
+    from scipy.stats import nct, norm
+
+    n = len(good)
+    if n < 2:
+        return good[0]
+    factor = nct.ppf(CONFIDENCE, df=n - 1, nc=norm.ppf(COVERAGE) * math.sqrt(n)) / math.sqrt(n)
+    return statistics.fmean(good) + float(factor) * statistics.stdev(good)
 
 
 def lower_bound(hits: int, n: int, confidence: float = CONFIDENCE) -> float:

@@ -35,9 +35,11 @@ def test_a_rare_kind_of_patch_survives(patches):
     assert any(choose_bank(patches, 60, 0) >= 20_300)
 
 
-def test_the_bank_leaves_no_patch_as_far_away_as_a_random_subset_of_its_size_does(patches):
-    random = np.random.default_rng(1).choice(len(patches), 200, replace=False)
-    assert reach(patches, choose_bank(patches, 200, 0)) < 0.8 * reach(patches, random)
+def test_the_bank_covers_better_than_any_of_five_random_subsets_of_its_size(patches):
+    got = reach(patches, choose_bank(patches, 200, 0))
+    for seed in range(1, 6):
+        random = np.random.default_rng(seed).choice(len(patches), 200, replace=False)
+        assert got < 0.9 * reach(patches, random)
 
 
 def test_the_bank_covers_nearly_as_well_as_exact_greedy():

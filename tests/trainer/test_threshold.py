@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.errors import DatasetError
-from trainer.threshold import DEFECT_MARGIN, NORMAL_MARGIN, lower_bound, normal_quantile, recall_1, upper_bound
+from trainer.threshold import DEFECT_MARGIN, lower_bound, normal_quantile, recall_1, upper_bound
 
 GOOD = [1.0, 1.2, 1.4, 1.6, 2.0]
 
@@ -74,13 +74,26 @@ def test_equal_scores_put_the_threshold_strictly_on_the_safe_side(score):
     assert normal_quantile([score] * 3).ng_at_or_above > score
 
 
-def test_normal_quantile_lies_a_quarter_of_the_reach_above_the_highest_good_score():
-    limit = normal_quantile(GOOD, ["0" * 64])
-    assert limit.ng_at_or_above == pytest.approx(2.0 + NORMAL_MARGIN * (2.0 - 1.4))
-    assert (limit.policy, limit.margin, limit.n_good, limit.n_defect) == ("normal_quantile", NORMAL_MARGIN, 5, 0)
+@pytest.mark.parametrize(("n", "factor"), [(5, 5.741), (20, 3.295)])  # tables of ISO 16269-6, 95 % and 99 %
+def test_normal_quantile_is_the_tolerance_limit_of_the_tables(n, factor):
+    good = np.random.default_rng(n).normal(10, 1, n).tolist()
+    limit = normal_quantile(good, ["0" * 64])
+    assert limit.ng_at_or_above == pytest.approx(np.mean(good) + factor * np.std(good, ddof=1), abs=2e-3)
+    assert (limit.policy, limit.n_good, limit.n_defect, limit.seen) == ("normal_quantile", n, 0, ("0" * 64,))
     assert limit.recall_lower_95 is None
-    assert limit.false_reject_upper_95 == pytest.approx(1 - 0.05 ** (1 / 5))
-    assert limit.seen == ("0" * 64,)
+    assert limit.false_reject_upper_95 == pytest.approx(1 - 0.05 ** (1 / n))
+
+
+def test_normal_quantile_is_never_below_a_good_score_that_was_seen():
+    one_far_out = [1.0] * 200 + [9.0]
+    assert normal_quantile(one_far_out).ng_at_or_above > 9.0
+
+
+def test_normal_quantile_keeps_the_share_of_false_rejects_that_it_promises():
+    rng = np.random.default_rng(0)
+    limits = [normal_quantile(rng.normal(0, 1, 20).tolist()).ng_at_or_above for _ in range(400)]
+    kept = np.mean([limit >= 2.326 for limit in limits])  # the normal 99 % quantile
+    assert 0.92 <= kept <= 0.99
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

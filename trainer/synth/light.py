@@ -12,6 +12,7 @@ import numpy as np
 
 from trainer.synth.arrays import F32, blur, f32, lookup, smoothstep
 
+UNEVEN = 0.4  # how much the lamps differ by side: a ring lamp, as a line has, nearly forgets how a part is turned
 SIZE = 257  # facets from -1 to 1 on both axes
 
 
@@ -31,8 +32,8 @@ def facing_table(turn: float, rng: np.random.Generator) -> F32:
 def _room(x: F32, y: F32, z: F32, rng: np.random.Generator) -> F32:
     """Radiance from direction (x right, y down, z towards the camera)."""
     off = f32(np.degrees(np.arccos(np.clip(z, -1, 1))))  # from the lens axis
-    east = f32(x / np.maximum(np.hypot(x, y), np.float32(1e-3)))
-    south = f32(y / np.maximum(np.hypot(x, y), np.float32(1e-3)))
+    east = f32(UNEVEN * x / np.maximum(np.hypot(x, y), np.float32(1e-3)))
+    south = f32(UNEVEN * y / np.maximum(np.hypot(x, y), np.float32(1e-3)))
     wobble = rng.uniform(-2, 2, 3)
     ring = np.exp(-(((off - np.float32(24 + wobble[0])) / 11) ** 2))
     ring = f32(0.34 * ring * (0.72 - 0.28 * south))
