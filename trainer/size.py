@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SIZES_PX = (256, 320, 384, 448, 512)
 PROBE_PX = 256
 _MULTIPLE_PX = 32  # the coarsest stride of common backbones
-_DETAIL_WANTED = 0.97  # gives real screws 448 px: AUC .996 on scratch_neck, where 384 px had .987
+_DETAIL_WANTED = 0.97  # gives real screws 448 px; `python -m tests.bench.screws` measures what that is worth
 _SHARE_OF_CYCLE = 0.6  # the rest is for the camera, the queue and a bad day
 _MAX_IMAGES = 8
 _BLOCK_PX = 16
