@@ -1,22 +1,32 @@
 """`mekiki-edge check`: takes every step of a start, and says of each whether it is in order."""
 
+import contextlib
+import os
+import queue
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import zmq
 from prometheus_client import CollectorRegistry
 
-from edge.bus import Bus
-from edge.cameras import open_camera
-from edge.config import CameraConfig, Settings
-from edge.metrics import Endpoint
+from edge.camera_config import CameraConfig
+from edge.cameras.frame import Grab
+from edge.capture import Capture
+from edge.config import Settings
+from edge.journal_file import damage
+from edge.metrics import Endpoint, Metrics
 from edge.settings import load_settings
-from edge.startup import load_bundle
+from edge.sockets import bind, open_context
+from edge.startup import load_bundle, model_path
 from models.bundle import Bundle
 from models.command import DONE, FAILED
 from models.errors import CameraError, MekikiError
 from models.golden import check_golden
 from models.runner import Runner
+
+_KINDS = {"bind": zmq.XPUB, "replay": zmq.ROUTER, "trigger": zmq.ROUTER, "pictures": zmq.XPUB}
 
 
 @dataclass(slots=True)
@@ -42,26 +52,31 @@ def check(file: Path, say: Callable[[str], None]) -> int:
     settings = load_settings(file)
     report = _Report(say)
     report.line("settings", lambda: str(file))
-    _check_model(report, settings)
+    for path, is_store in dict(model_path(settings, camera) for camera in settings.camera).items():
+        _check_model(report, settings, path, is_store=is_store)
     for camera in settings.camera:
-        _check_camera(report, camera)
-    report.line("bus", lambda: _check_bus(settings))
+        report.line(f"camera {camera.name}", lambda camera=camera: _one_frame(camera))  # type: ignore[misc]
+    report.line("state", lambda: _check_state(settings.state))
+    for name, address in settings.bus.addresses.items():
+        if name != "trigger" or any(camera.trigger == "external" for camera in settings.camera):
+            label = "bus" if name == "bind" else name
+            report.line(label, lambda name=name, address=address: _check_socket(settings, name, address))  # type: ignore[misc]
     report.line("metrics", lambda: _check_metrics(settings))
     return FAILED if report.failed else DONE
 
 
-def _check_model(report: _Report, settings: Settings) -> None:
+def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: bool) -> None:
     """Three checks that need each other: what follows a failed one is not tried."""
     held: list[Bundle] = []
 
     def bundle() -> str:
-        held.append(load_bundle(settings))
+        held.append(load_bundle(path, is_store=is_store))
         return f"{held[0].path} verified, {len(held[0].manifest.files)} files, sha256 {held[0].digest[:12]}"
 
     runners: list[Runner] = []
 
     def model() -> str:
-        runners.append(Runner.of(held[0], settings.device))
+        runners.append(Runner.of(held[0], settings.device, settings.inference.hint))
         manifest = held[0].manifest
         runners[0].warm_up(manifest.preprocess.height_px, manifest.preprocess.width_px)
         return f"{manifest.family}/{manifest.model} compiled for {settings.device} at {manifest.precision}"
@@ -73,24 +88,63 @@ def _check_model(report: _Report, settings: Settings) -> None:
     _ = report.line("bundle", bundle) and report.line("model", model) and report.line("golden", golden)
 
 
-def _check_camera(report: _Report, config: CameraConfig) -> None:
-    def one_frame() -> str:
-        camera = open_camera(config)
+class _First:
+    """Takes the first picture that a camera gives."""
+
+    def __init__(self) -> None:
+        self.grabs: queue.SimpleQueue[Grab] = queue.SimpleQueue()
+
+    def arrived(self, _: str, grab: Grab) -> None:
+        self.grabs.put(grab)
+
+    def lost(self, camera: str, detail: str) -> None:
+        """The fault that follows says it."""
+
+    def measured(self, camera: str, grab: Grab) -> None:
+        """One picture is enough, however it looks."""
+
+    def restored(self, camera: str) -> None:
+        """Not waited for."""
+
+    def finished(self, camera: str) -> None:
+        """It had its picture."""
+
+
+def _one_frame(config: CameraConfig) -> str:
+    """Whatever triggers it later, the camera must give a picture now."""
+    free = config.model_copy(update={"trigger": "free"})
+    first, stop = _First(), threading.Event()
+    capture = Capture(free, first, Metrics(CollectorRegistry(), [config.name]), stop, slots=2)
+    with contextlib.closing(capture):
+        capture.open()
+        thread = threading.Thread(target=capture.run, name=capture.name, daemon=True)
+        thread.start()
         try:
-            grab = camera.read()
+            grab = first.grabs.get(timeout=config.open_timeout_s + config.read_timeout_s)
+        except queue.Empty:
+            raise CameraError(f"camera {config.name}: no picture came; see its cable and its trigger") from None
         finally:
-            camera.close()
-        if grab is None or grab.image is None:
-            raise CameraError(grab.fault.detail if grab and grab.fault else f"camera {config.name}: no picture came")
-        height_px, width_px = grab.image.shape[:2]
-        return f"opened, one frame of {width_px}x{height_px} px read"
+            stop.set()
+            thread.join(timeout=2)
+    if grab.image is None:
+        raise CameraError(grab.fault.detail if grab.fault else f"camera {config.name}: no picture came")
+    height_px, width_px = grab.image.shape[:2]
+    return f"opened, one frame of {width_px}x{height_px} px read"
 
-    report.line(f"camera {config.name}", one_frame)
+
+def _check_state(folder: Path) -> str:
+    """The journal is there, or can be made."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise MekikiError(f"{there}: cannot be written; give the daemon's user that folder, or set `state`")
+    wrong = damage(folder / "journal.db")
+    return f"{folder} can be written" + (f"; its journal is damaged ({wrong}) and will be set aside" if wrong else "")
 
 
-def _check_bus(settings: Settings) -> str:
-    Bus(settings.bus.bind).close()
-    return f"{settings.bus.bind} is free"
+def _check_socket(settings: Settings, name: str, address: str) -> str:
+    with open_context(settings.bus) as context:
+        bind(context, _KINDS[name], address, settings.bus, name).close(linger=0)
+    return f"{address} is free" + ("" if settings.bus.keys is None else ", and asks for a key")
 
 
 def _check_metrics(settings: Settings) -> str:

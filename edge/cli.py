@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ _say = functools.partial(print, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0 done, 1 failed, 2 wrong usage or configuration."""
+    """Runs the command; returns its exit code: 0 done, 1 failed, 2 wrong usage or configuration, 3 safe state."""
     return run_command(_parser(), argv)
 
 
@@ -28,6 +29,8 @@ def _parser() -> Parser:
         command = sub_parser(subs, name, run, about, f"{_PROG} {name} --config edge.toml")
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
     _add_listen(subs)
+    _add_trigger(subs)
+    _add_keys(subs)
     return parser
 
 
@@ -40,6 +43,39 @@ def _add_listen(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-
     command.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="fail when no verdict comes for so long (default: wait)"
     )
+    command.add_argument(
+        "--heartbeat-timeout", type=_seconds, metavar="SECONDS",
+        help="safe state, exit 3, when a box that was heard is silent for so long (default: 3 of its heartbeats)",
+    )  # fmt: skip
+    command.add_argument(
+        "--replay", metavar="ADDRESS", help="the [bus] replay of the daemon (default: of tcp, the next port)"
+    )
+    command.add_argument("--keys", type=Path, metavar="DIR", help="the folder that `keys` made for this client")
+    command.add_argument(
+        "--position", type=Path, metavar="FILE", help="remembers what was printed; a later run goes on from there"
+    )
+    command.add_argument(
+        "--from-start", action="store_true", help="begin with the oldest that the box holds, where no position is known"
+    )
+
+
+def _add_trigger(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = 'Say that a part is there, to a camera with trigger = "external", and print which verdict will be its own.'
+    example = f"{_PROG} trigger --connect tcp://127.0.0.1:5557 --camera top --part-id A-17"
+    command = sub_parser(subs, "trigger", _trigger, about, example)
+    command.add_argument("--connect", required=True, metavar="ADDRESS", help="the [bus] trigger of the daemon")
+    command.add_argument("--camera", required=True, metavar="NAME", help="which camera the part is under")
+    command.add_argument("--part-id", metavar="ID", help="comes back in the verdict")
+    command.add_argument("--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for the answer (5)")
+    command.add_argument("--keys", type=Path, metavar="DIR", help="the folder that `keys` made for this client")
+
+
+def _add_keys(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Make the keys of this box, and one for each client that may connect to it from another machine."
+    example = f"{_PROG} keys --out /etc/mekiki/keys --client plc --client mes"
+    command = sub_parser(subs, "keys", _keys, about, example)
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="the [bus] keys of the daemon")
+    command.add_argument("--client", action="append", default=[], metavar="NAME", help="a client to admit; repeatable")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -52,21 +88,57 @@ def _run(arguments: argparse.Namespace) -> int:
     import logging
 
     from edge.daemon import run_daemon
+    from edge.engine import HangError
     from edge.settings import load_settings
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s: %(message)s"
     )
-    run_daemon(load_settings(arguments.config))
+    try:
+        run_daemon(load_settings(arguments.config))
+    except HangError as error:  # a thread is stuck in a driver: an orderly exit would wait for it for ever
+        print(f"{_PROG} run: {error}", file=sys.stderr, flush=True)
+        os._exit(error.exit_code)
+    return DONE
+
+
+def _trigger(arguments: argparse.Namespace) -> int:
+    from pydantic import ValidationError
+
+    from edge.keys import client_keys
+    from edge.trigger import ask
+    from models.base import first_error
+    from models.errors import ConfigError
+    from models.trigger import Trigger
+
+    try:
+        trigger = Trigger(camera=arguments.camera, part_id=arguments.part_id)
+    except ValidationError as error:
+        raise ConfigError(f"--{first_error(error).replace('_', '-')}") from error
+    keys = None if arguments.keys is None else client_keys(arguments.keys)
+    _say(ask(arguments.connect, trigger, arguments.timeout, keys).model_dump_json(exclude_none=True))
     return DONE
 
 
 def _listen(arguments: argparse.Namespace) -> int:
-    from edge.listen import listen
+    from edge.client import Source, replay_of
+    from edge.listen import Listening, listen
 
+    replay = arguments.replay or replay_of(arguments.connect)
+    source = Source(arguments.connect, replay, arguments.keys, late_s=arguments.heartbeat_timeout)
+    asked = Listening(source, arguments.count, arguments.timeout, arguments.position, arguments.from_start)
     endless = contextlib.suppress(KeyboardInterrupt) if arguments.count is None else contextlib.nullcontext()
     with endless:  # without a count, Ctrl-C is how it ends
-        listen(arguments.connect, arguments.count, arguments.timeout, _say)
+        listen(asked, _say, functools.partial(print, file=sys.stderr, flush=True))
+    return DONE
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from edge.keys import make_keys
+
+    for folder in make_keys(arguments.out, arguments.client):
+        _say(f"{folder}: hand this folder over, then delete it here")
+    _say(f"{arguments.out}: set it as [bus] keys; its secrets belong to the daemon's user, mode 600")
     return DONE
 
 

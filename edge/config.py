@@ -1,21 +1,20 @@
-"""What may stand in the settings file of a box. `edge/settings.py` reads it.
+"""What may stand in the settings file of a box. `edge/settings.py` reads it, `edge/camera_config.py` has the cameras.
 
 Seconds are in names ending `_s`, lengths in pixels in names ending `_px`.
 """
 
-import re
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from edge.camera_config import CameraConfig
 from models.base import Frozen
 
 ENV_PREFIX = "MEKIKI_"
 ENV_DELIMITER = "__"
-# It is the topic on the bus, a label of the metrics and later a file name.
-CameraName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
 def _port_in_range(address: str) -> str:
@@ -24,54 +23,62 @@ def _port_in_range(address: str) -> str:
     return address
 
 
-BusAddress = Annotated[
-    str, StringConstraints(pattern=r"^(tcp://.+:[0-9]{1,5}|ipc://.+)$"), AfterValidator(_port_in_range)
-]
+Address = Annotated[str, StringConstraints(pattern=r"^(tcp://.+:[0-9]{1,5}|ipc://.+)$"), AfterValidator(_port_in_range)]
+_LOOPBACK = ("tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://")
 
 
-class FolderConfig(Frozen):
-    """A folder of images, in the order of their names: a finite source, nothing is dropped."""
+class InferenceConfig(Frozen):
+    """How the device is used."""
 
-    kind: Literal["folder"]
-    name: CameraName
-    path: Path
-    loop: bool = False  # begin again after the last image, for ever
-    fps: float | None = Field(default=None, gt=0, le=1000)  # pace; as fast as they are judged when absent
-
-
-class OpenCVConfig(Frozen):
-    """What OpenCV opens: a device, a video file, or a network stream."""
-
-    kind: Literal["opencv"]
-    name: CameraName
-    source: int | str  # device index or path, video file, RTSP or HTTP URL
-    read_timeout_s: float = Field(default=5.0, gt=0, le=600)  # network streams; a device has OpenCV's own 10 s
-    reopen_s: float = Field(default=2.0, ge=0.1, le=600)  # between two attempts to get a lost camera back
-    width_px: int | None = Field(default=None, gt=0, le=16384)  # asked of a device
-    height_px: int | None = Field(default=None, gt=0, le=16384)  # asked of a device
-    fps: float | None = Field(default=None, gt=0, le=1000)  # asked of a device; the pace of a video file
-
-    @property
-    def origin(self) -> Literal["device", "stream", "file"]:
-        """Devices and streams are live: they do not wait for us. A file does."""
-        if isinstance(self.source, int) or self.source.isdigit() or self.source.startswith("/dev/"):
-            return "device"
-        return "stream" if "://" in self.source else "file"
-
-    @property
-    def shown(self) -> str:
-        """The source for logs and errors, without the password of a stream."""
-        return re.sub(r"//[^/@]*@", "//***@", str(self.source))
-
-
-CameraConfig = Annotated[FolderConfig | OpenCVConfig, Field(discriminator="kind")]
+    hint: Literal["latency", "throughput"] = "latency"  # OpenVINO's performance hint
+    requests: int | None = Field(default=None, ge=1, le=64)  # frames in the device at a time; absent: its wish
+    hang_s: float = Field(default=10.0, gt=0, le=600)  # an inference that takes longer hangs: the daemon leaves
 
 
 class BusConfig(Frozen):
-    """Where verdicts are published."""
+    """The ZeroMQ sockets."""
 
-    bind: BusAddress = "tcp://127.0.0.1:5555"
+    bind: Address = "tcp://127.0.0.1:5555"  # verdicts and heartbeats
+    replay: Address = "tcp://127.0.0.1:5556"  # snapshot and replay
+    trigger: Address = "tcp://127.0.0.1:5557"  # bound only where a camera has trigger = "external"
+    pictures: Address | None = None  # JPEG and heatmap of every verdict, for who subscribes
+    keys: Path | None = None  # a folder that `mekiki-edge keys` made; without it sockets stay on this machine
+    ipc_mode: str = Field(default="0660", pattern=r"^0?[0-7]{3}$")  # of the socket files of ipc:// addresses
+    heartbeat_s: float = Field(default=1.0, ge=0.05, le=60)
     wait_for_subscriber_s: float = Field(default=0.0, ge=0, le=3600)  # before capture starts
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Setting -> address of all sockets that are set."""
+        named = {"bind": self.bind, "replay": self.replay, "trigger": self.trigger, "pictures": self.pictures}
+        return {name: address for name, address in named.items() if address is not None}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(set(self.addresses.values())) < len(self.addresses):
+            raise ValueError("bind, replay, trigger and pictures want an address each")
+        open_ones = [name for name, address in self.addresses.items() if not address.startswith(_LOOPBACK)]
+        if open_ones and self.keys is None:
+            raise ValueError(
+                f"{open_ones[0]} is reachable from other machines without a key; "
+                "run `mekiki-edge keys --out DIR` and set keys, or bind to 127.0.0.1"
+            )
+        return self
+
+
+class JournalConfig(Frozen):
+    """The verdicts on disk, for replay."""
+
+    max_verdicts: int = Field(default=1_000_000, ge=100)  # the oldest go first; about 1 kB each
+
+
+class EvidenceConfig(Frozen):
+    """Which frames are kept for review."""
+
+    ok_share: float = Field(default=0.01, ge=0, le=1)  # of the `ok` frames, by chance
+    borderline: float = Field(default=0.1, ge=0, le=1)  # `ok` this close below the threshold, as a share of it
+    max_bytes: int = Field(default=10_000_000_000, ge=0)  # 0: nothing is kept
+    max_age_days: float = Field(default=90, gt=0)
 
 
 class MetricsConfig(Frozen):
@@ -81,6 +88,11 @@ class MetricsConfig(Frozen):
     port: int = Field(default=9108, ge=1, le=65535)
 
 
+def _state_dir() -> Path:
+    """systemd names the folder that the unit's StateDirectory= made."""
+    return Path(os.environ.get("STATE_DIRECTORY", "state").partition(":")[0])
+
+
 class Settings(BaseSettings):
     """One settings file. Relative paths are relative to the file."""
 
@@ -88,18 +100,24 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, allow_inf_nan=False, env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER
     )
 
-    bundle: Path | None = None  # exactly one of these two
-    store: Path | None = None  # its active version is used
+    bundle: Path | None = None  # at most one of these two; for all cameras that name none of their own
+    store: Path | None = None  # its active version is used, and followed while the daemon runs
     device: str = Field(default="CPU", min_length=1)  # OpenVINO's name
+    state: Path = Field(default_factory=_state_dir)  # journal and evidence
     camera: tuple[CameraConfig, ...] = Field(min_length=1)
+    inference: InferenceConfig = InferenceConfig()
     bus: BusConfig = BusConfig()
+    journal: JournalConfig = JournalConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     metrics: MetricsConfig = MetricsConfig()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if (self.bundle is None) == (self.store is None):
-            found = "neither" if self.bundle is None else "both"
-            raise ValueError(f"{found} of bundle and store set, exactly one was wanted")
+        if self.bundle is not None and self.store is not None:
+            raise ValueError("both of bundle and store set, exactly one was wanted")
+        without = [camera.name for camera in self.camera if camera.bundle is None and camera.store is None]
+        if self.bundle is None and self.store is None and without:
+            raise ValueError(f"neither of bundle and store set, and camera {without[0]!r} names no model of its own")
         names = [camera.name for camera in self.camera]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two cameras are named {twice[0]!r}; give each its own name")

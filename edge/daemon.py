@@ -1,111 +1,195 @@
 """The daemon: its threads, their start and their end.
 
     main              starts everything, waits for a signal or a death, stops everything
-    capture-NAME      one per camera: reads it into the inbox
-    inspect           inbox -> verdict -> bus and metrics; the only thread that runs the model
-    metrics           answers Prometheus
+    capture-NAME      one per camera: reads its process, replaces it when it fails
+    trigger           parts that a PLC announces (where a camera has trigger = "external")
+    inspect           the engine: owns every part until its verdict
+    infer-N           the lanes: each runs the model on one frame at a time
+    publish           journal -> bus -> evidence, pictures, slot; heartbeats
+    replay, journal   verdicts again for who missed them; checkpoints
+    swap              prepares a new active version of a store
+    evidence, pictures, zap, metrics
 
-At a stop the cameras end first, then what waits in the inbox is judged and published, then the bus
-is emptied. All of it takes at most STOP_DEADLINE_S.
+At a stop the cameras end first, then what waits is judged and published, then the disk and the bus
+get theirs. All of it takes at most STOP_DEADLINE_S.
 """
 
 import contextlib
 import logging
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from types import FrameType
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 
+import zmq
 from prometheus_client import CollectorRegistry
 
 from edge.bus import Bus
-from edge.cameras import Camera
 from edge.capture import Capture
 from edge.config import Settings
-from edge.inbox import Inbox
-from edge.inspector import Inspector, new_epoch
+from edge.engine import BusyError, Engine, HangError
+from edge.evidence import Evidence
+from edge.garbage import Garbage
+from edge.inspector import Inspector
+from edge.journal import Journal, next_epoch
+from edge.line import Line
 from edge.metrics import Endpoint, Metrics
-from edge.startup import load_bundle, open_cameras, warm_up
+from edge.model import Model, prepare
+from edge.outlet import Afterwards
+from edge.pictures import HIGH_WATER, Pictures
+from edge.publisher import Publisher
+from edge.relay import Relay
+from edge.replay import Replay
+from edge.signals import Signals
+from edge.sockets import bind, open_context
+from edge.startup import StoppedError, frame_sizes, load_bundles, load_models, model_path, open_cameras
+from edge.swap import Swap
+from edge.trigger import TriggerServer
 from edge.worker import Worker, died
+from models.bundle import Bundle
 from models.errors import MekikiError
-from models.golden import check_golden
-from models.runner import Runner
+from models.heartbeat import CameraBeat, Heartbeat
 
 STOP_DEADLINE_S = 10.0
-_CAPTURES_S, _INSPECT_S = 4.0, 4.0  # shares of the deadline; the bus has its own 2 s
+_CAPTURES_S, _ENGINE_S, _REST_S, _CLOSE_S = 1.5, 3.0, 1.5, 2.5  # shares of the deadline; the bus lingers in the last
+_SPARE_SLOTS = 6  # pictures on their way out and at the publisher
 _log = logging.getLogger(__name__)
 
 
-class Signals:
-    """Whether SIGTERM or SIGINT came. The handler sets one attribute: a lock there could deadlock."""
-
-    def __init__(self) -> None:
-        self.came: str | None = None
-
-    def note(self, number: int, _: FrameType | None) -> None:
-        """The handler."""
-        self.came = signal.Signals(number).name
-
-    @contextlib.contextmanager
-    def caught(self) -> Iterator["Signals"]:
-        """Catches both signals inside the block."""
-        before = {number: signal.signal(number, self.note) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 class Daemon:
-    """Everything that is open while the daemon runs. `start` makes it, `run` uses it up."""
+    """Everything that is open while the daemon runs. The constructor makes it, `run` uses it up."""
 
     def __init__(self, settings: Settings, signals: Signals, stack: contextlib.ExitStack) -> None:
-        """Verifies, compiles, opens. Raises MekikiError; what `stack` holds by then closes what was opened."""
+        """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened."""
         self._settings, self._signals = settings, signals
-        self._captures: list[Worker] = []
-        self.epoch = new_epoch()
-        bundle = load_bundle(settings)
-        runner = Runner.of(bundle, settings.device)
-        check_golden(bundle, runner)
-        cameras = open_cameras(settings.camera)
-        stack.callback(self._close_unstarted, cameras)
-        warm_up(runner, cameras.values())
-        self.metrics = Metrics(CollectorRegistry(), cameras)
-        self.metrics.model(bundle, runner.device, runner.precision)
-        self.metrics.epoch(self.epoch)
-        endpoint = Endpoint(settings.metrics, self.metrics.registry)
-        stack.callback(endpoint.close)
-        self._bus = Bus(settings.bus.bind)
-        stack.callback(self._bus.close)
-        self._inspector = Inspector(bundle, runner, self.epoch)
-        self._inbox = Inbox(cameras)
         self._stop, self._ended = threading.Event(), threading.Event()
+        bundles = load_bundles(settings)
+        self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
+        self._open_outside(stack)
+        self._assemble(self._open_cameras(stack, bundles))
+
+    def _open_outside(self, stack: contextlib.ExitStack) -> None:
+        """What other processes can see: the metrics, the sockets, the files."""
+        settings, bus = self._settings, self._settings.bus
+        stack.callback(Endpoint(settings.metrics, self.metrics.registry).close)
+        self._context = stack.enter_context(open_context(bus))
+        self._bus = Bus(self._context, bus)
+        stack.callback(self._bus.close)
+        self._journal = Journal(settings.state / "journal.db", settings.journal.max_verdicts, self.metrics)
+        stack.callback(self._journal.close)
+        self.epoch = next_epoch(self._journal)
+        self.metrics.epoch(self.epoch)
+        self._replay = Replay(self._context, bus, self._journal, self.epoch, self.metrics)
+        stack.callback(self._replay.close)
+        self._pictures = None
+        if bus.pictures is not None:
+            socket = bind(self._context, zmq.XPUB, bus.pictures, bus, "pictures", sndhwm=HIGH_WATER)
+            self._pictures = Pictures(socket, self.metrics)
+        self._evidence = Evidence(settings.state / "evidence", settings.evidence, self.metrics)
+
+    def _open_cameras(self, stack: contextlib.ExitStack, bundles: Mapping[Path, Bundle]) -> dict[str, Model]:
+        settings, self._relay = self._settings, Relay()
+        spare = _SPARE_SLOTS + (settings.inference.requests or 0)
         self._captures = [
-            Worker(capture.name, capture.run, self._ended)
-            for config in settings.camera
-            for capture in [Capture(config, cameras[config.name], self._inbox, self.metrics, self._stop)]
+            Capture(camera, self._relay, self.metrics, self._stop, camera.queue + spare) for camera in settings.camera
         ]
-        self._inspect = Worker("inspect", self._judge_all, self._ended)
-        _log.info("epoch %s: bundle %s on %s at %s", self.epoch, bundle.digest[:12], runner.device, runner.precision)
+        for capture in self._captures:
+            stack.callback(capture.close)
+        self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
+        return load_models(settings, bundles, self._sizes)
+
+    def _assemble(self, models: dict[str, Model]) -> None:
+        settings = self._settings
+        after = Afterwards(self._evidence, self._pictures)
+        self._publisher = Publisher(
+            self._bus, self._journal, self.metrics, self._beat, after, settings.bus.heartbeat_s
+        )  # fmt: skip
+        self._lines = {capture.config.name: Line(capture.config, live=capture.live) for capture in self._captures}
+        self._engine = Engine(
+            inspector=Inspector(self.epoch),
+            lines=self._lines,
+            models=models,
+            outlet=self._publisher,
+            metrics=self.metrics,
+            hang_s=settings.inference.hang_s,
+            cameras=self._relay,
+        )
+        self._relay.connect(self._engine, self._captures)
+        for camera, model in models.items():
+            runner = model.runners[0]
+            self.metrics.model(camera, model.bundle, runner.device, runner.precision)
+            _log.info("epoch %s: camera %s: %s", self.epoch, camera, model.name)
+        self._make_workers()
+
+    def _make_workers(self) -> None:
+        worker = partial(Worker, ended=self._ended)
+        self._inspect = worker("inspect", self._engine.run)
+        self._lanes = [worker(lane.name, lane.run) for lane in self._engine.lanes]
+        self._inputs = [worker(capture.name, capture.run) for capture in self._captures]
+        if (server := self._trigger_server()) is not None:
+            self._inputs.append(worker("trigger", server.run))
+        self._swaps = [worker("swap", swap.run)] if (swap := self._swap()) is not None else []
+        self._publish = worker("publish", self._publisher.run)
+        # Each has a body, and what lets it end.
+        rest: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+            "replay": (self._replay.run, self._replay.finish),
+            "journal": (self._journal.run, self._journal.finish),
+            "evidence": (self._evidence.run, partial(self._evidence.finish, _REST_S - 0.5)),
+        }
+        if self._pictures is not None:
+            rest["pictures"] = (self._pictures.run, self._pictures.finish)
+        self._helpers = [worker(name, run) for name, (run, _) in rest.items()]
+        self._finishers = [finish for _, finish in rest.values()]
+
+    def _trigger_server(self) -> TriggerServer | None:
+        cameras = [camera.name for camera in self._settings.camera if camera.trigger == "external"]
+        if not cameras:
+            return None
+        bus = self._settings.bus
+        socket = bind(self._context, zmq.ROUTER, bus.trigger, bus, "trigger")
+        return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop)
+
+    def _swap(self) -> Swap | None:
+        settings = self._settings
+        places = {camera.name: model_path(settings, camera) for camera in settings.camera}
+        stores = sorted({path for path, is_store in places.values() if is_store})
+        if not stores:
+            return None
+        swap = Swap(self._engine, self.metrics, self._stop)
+        for store in stores:
+            cameras = [name for name, (path, _) in places.items() if path == store]
+            lanes, sizes = len(self._engine.lanes), frame_sizes(settings, store, self._sizes)
+            model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
+            swap.follow(store, cameras, self._engine.models[cameras[0]].bundle.digest, model)
+        return swap
+
+    def _beat(self, seqs: Mapping[str, int]) -> Heartbeat:
+        """Called by the publisher."""
+        digests = {name: model.bundle.digest for name, model in self._engine.models.items()}
+        cameras = {
+            name: CameraBeat(seq=seqs.get(name, -1), up=line.up, finished=line.finished, bundle=digests[name])
+            for name, line in self._lines.items()
+        }
+        return Heartbeat(
+            epoch=self.epoch, sent_at_ns=time.time_ns(), interval_s=self._settings.bus.heartbeat_s, cameras=cameras
+        )
+
+    @property
+    def _all(self) -> list[Worker]:
+        return [*self._inputs, *self._swaps, self._inspect, *self._lanes, self._publish, *self._helpers]
 
     def run(self) -> None:
         """Until a signal, or until every camera has finished. Raises MekikiError when a thread died or hangs."""
         self._await_subscriber()
         if self._signals.came is None:
-            for worker in (self._inspect, *self._captures):
+            Garbage().freeze()
+            for worker in self._all:
                 worker.start()
-            _log.info("running: %s", ", ".join(worker.name for worker in self._captures))
+            _log.info("running: %s", ", ".join(worker.name for worker in self._inputs))
             self._watch()
             self._end()
         _log.info("stopped: %s", self._signals.came or "all cameras have finished")
-
-    def _close_unstarted(self, cameras: Mapping[str, Camera]) -> None:
-        """Once started, a camera belongs to its thread; releasing it here while it hangs could crash."""
-        if not any(worker.ident for worker in self._captures):
-            for camera in cameras.values():
-                camera.close()
 
     def _await_subscriber(self) -> None:
         wait_s = self._settings.bus.wait_for_subscriber_s
@@ -113,44 +197,38 @@ class Daemon:
             _log.warning("no subscriber within %g s; starting without one", wait_s)
 
     def _watch(self) -> None:
-        while self._signals.came is None and self._inspect.is_alive() and not died(self._captures):
+        while self._signals.came is None and self._inspect.is_alive() and not died(self._all):
             # Short, because a signal handler may not wake it; the event also comes when one camera finishes.
             self._ended.wait(0.1)
             self._ended.clear()
 
     def _end(self) -> None:
         self._stop.set()
-        if not self._inspect.is_alive():
-            self._inbox.abandon()
-        _join(self._captures, _CAPTURES_S)
-        for config in self._settings.camera:  # one that hangs must not keep the others' frames from a verdict
-            self._inbox.finish(config.name)
-        _join([self._inspect], _INSPECT_S)
-        workers = [self._inspect, *self._captures]
-        if dead := died(workers):
-            what = f"{type(dead.error).__name__}: {dead.error}"
-            raise MekikiError(f"thread {dead.name} died ({what}); stopped, because half a daemon passes bad parts")
-        if stuck := [worker.name for worker in workers if worker.is_alive()]:
-            raise MekikiError(f"thread {', '.join(stuck)} did not end in time; left without it")
+        _join(self._inputs, _CAPTURES_S)
+        for camera in self._lines:  # one that hangs must not keep the others' frames from a verdict
+            self._engine.finished(camera)
+        self._engine.stop_by(time.monotonic_ns() + int((_ENGINE_S - 0.5) * 1e9))
+        _join([self._inspect], _ENGINE_S)
+        self._engine.stop_by(time.monotonic_ns())  # whatever ended or held it: here and now, no part without a verdict
+        self._publisher.finish()
+        _join([self._publish, *self._lanes], _REST_S)
+        for finish in self._finishers:
+            finish()
+        _join([*self._helpers, *self._swaps], _REST_S)
+        self._complain()
 
-    def _judge_all(self) -> None:
-        """The body of the `inspect` thread."""
-        fits = True
-        while (frame := self._inbox.take()) is not None:
-            verdict = self._inspector.inspect(frame)
-            sent = self._bus.publish(verdict)
-            self.metrics.verdict(verdict)
-            if not sent:
-                self.metrics.bus_dropped()
-            if sent != fits:
-                fits = sent
-                _log.log(*_BUS_STATE[fits])
-
-
-_BUS_STATE = {
-    False: (logging.ERROR, "bus: a subscriber reads too slowly, verdicts are lost; see mekiki_bus_dropped_total"),
-    True: (logging.INFO, "bus: verdicts fit again"),
-}
+    def _complain(self) -> None:
+        """Raises MekikiError when something ended that should not have, or did not end that should have."""
+        stuck = [worker.name for worker in self._all if worker.is_alive()]
+        if dead := died(self._all):
+            kind = HangError if stuck or isinstance(dead.error, HangError) else MekikiError
+            what = f"thread {dead.name} died ({type(dead.error).__name__}: {dead.error})"
+            is_known = isinstance(dead.error, MekikiError)
+            raise kind(str(dead.error) if is_known else f"{what}; stopped, because half a daemon passes bad parts")
+        if stuck == ["swap"]:
+            raise BusyError("stopped while a new version was being prepared; the next start takes it")
+        if stuck:
+            raise HangError(f"thread {', '.join(stuck)} did not end in time; left without it")
 
 
 def _join(workers: list[Worker], limit_s: float) -> None:
@@ -160,6 +238,17 @@ def _join(workers: list[Worker], limit_s: float) -> None:
 
 
 def run_daemon(settings: Settings) -> None:
-    """Starts, runs and stops. Raises MekikiError; by then everything is closed."""
+    """Starts, runs and stops. Raises MekikiError; by then everything is closed.
+
+    After a HangError the process must leave by `os._exit`: an orderly exit would wait for the thread that is stuck.
+    """
     with Signals().caught() as signals, contextlib.ExitStack() as stack:
-        Daemon(settings, signals, stack).run()
+        try:
+            Daemon(settings, signals, stack).run()
+        except HangError:
+            closing = threading.Thread(target=stack.pop_all().close, daemon=True)  # may meet what is stuck
+            closing.start()
+            closing.join(_CLOSE_S)
+            raise
+        except StoppedError:
+            _log.info("stopped: %s, while it started", signals.came)

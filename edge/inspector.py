@@ -1,91 +1,119 @@
-"""Turns frames into verdicts. Runs on the `inspect` thread only."""
+"""What is known of a part, put into a verdict. Pure; runs on the `inspect` thread."""
 
 import math
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
-from edge.cameras.frame import Fault, Frame, Grab
-from models.bundle import Bundle
+from edge.cameras.frame import Fault, Grab
+from edge.model import Model
+from edge.parts import Judged, Part
 from models.errors import ModelError
+from models.health import unfit
 from models.prediction import Image, Prediction
 from models.regions import regions_of
-from models.runner import Runner
 from models.scoring import judge
 from models.verdict import Outcome, Reason, Region, Stages, Verdict
 
 _NOT_FINITE = "the score is not a number; look at the picture, and check the model on this device again"
 
 
-def new_epoch() -> str:
-    """The name of this start of the daemon, UTC to the microsecond; later starts sort after it."""
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a part is `unknown`."""
+
+    reason: Reason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Judgement:
+class _Finding:
     outcome: Outcome
     reason: Reason | None
     detail: str | None = None
+    prediction: Prediction | None = None
     score: float | None = None
     regions: tuple[Region, ...] = ()
-    prediction: Prediction | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Inspector:
-    """One bundle on one device."""
+    """Makes the verdicts of one start of the daemon."""
 
-    def __init__(self, bundle: Bundle, runner: Runner, epoch: str) -> None:
-        self._bundle, self._runner, self._epoch = bundle, runner, epoch
-        self._threshold = bundle.manifest.threshold.ng_at_or_above
+    epoch: str
 
-    def inspect(self, frame: Frame) -> Verdict:
-        """Exactly one verdict, whatever the frame is. What cannot be judged is `unknown`."""
-        started_ns = time.monotonic_ns()
-        grab, judgement = frame.grab, self._judgement(frame.grab)
-        return Verdict(
-            epoch=self._epoch,
-            camera=frame.camera,
-            seq=frame.seq,
-            part_id=frame.part_id,
+    def doubt_of(self, part: Part, model: Model) -> Doubt | None:
+        """What speaks against asking the model about this picture, as far as it is known by now."""
+        grab = part.grab or Grab.missing(part.asked_ns)
+        fault = grab.fault or _oddity(grab.image)
+        if fault is not None:
+            return Doubt(fault.reason, fault.detail)
+        return None if self.waits_for_checkup(part, model) else _unfit(part, model)
+
+    def waits_for_checkup(self, part: Part, model: Model) -> bool:
+        """Whether a verdict must wait until the picture has been measured."""
+        checkup = part.grab.checkup if part.grab is not None else None
+        return model.bundle.manifest.health is not None and checkup is not None and not checkup.is_done
+
+    def unknown(self, part: Part, model: Model, doubt: Doubt) -> Judged:
+        """The verdict of a part that was not judged."""
+        return self._judged(part, model, _Finding("unknown", doubt.reason, _one_line(doubt.detail)))
+
+    def judged(self, part: Part, model: Model, result: Prediction | ModelError) -> Judged:
+        """The verdict of a part that a lane returned."""
+        if isinstance(result, ModelError):
+            return self.unknown(part, model, Doubt("model_error", str(result)))
+        if (doubt := _unfit(part, model)) is not None:
+            return self.unknown(part, model, doubt)
+        threshold = model.bundle.manifest.threshold.ng_at_or_above
+        outcome, reason = judge(result.score, threshold)
+        if not math.isfinite(result.score):  # JSON has no NaN
+            return self._judged(part, model, _Finding(outcome, reason, _NOT_FINITE, result))
+        regions = regions_of(result, threshold) if outcome == "ng" else ()
+        return self._judged(part, model, _Finding(outcome, reason, None, result, result.score, regions))
+
+    def _judged(self, part: Part, model: Model, found: _Finding) -> Judged:
+        grab, runner = part.grab or Grab.missing(part.asked_ns), model.runners[0]
+        verdict = Verdict(
+            epoch=self.epoch,
+            camera=part.camera,
+            seq=part.seq,
+            part_id=part.part_id,
             source=grab.source,
-            outcome=judgement.outcome,
-            reason=judgement.reason,
-            detail=judgement.detail,
-            score=judgement.score,
-            threshold=self._threshold,
-            regions=judgement.regions,
-            bundle=self._bundle.digest,
-            device=self._runner.device,
-            precision=self._runner.precision,
+            outcome=found.outcome,
+            reason=found.reason,
+            detail=found.detail,
+            score=found.score,
+            threshold=model.bundle.manifest.threshold.ng_at_or_above,
+            regions=found.regions,
+            bundle=model.bundle.digest,
+            device=runner.device,
+            precision=runner.precision,
             captured_at_ns=grab.captured_at_ns,
             captured_ns=grab.captured_ns,
-            stages=_stages(grab.captured_ns, started_ns, judgement.prediction),
+            stages=_stages(part, grab, found.prediction),
+            deadline_s=part.deadline_s,
         )
-
-    def _judgement(self, grab: Grab) -> _Judgement:
-        picture = grab.fault or _picture(grab.image)
-        if isinstance(picture, Fault):
-            return _Judgement("unknown", picture.reason, _one_line(picture.detail))
-        try:
-            prediction = self._runner.predict(picture)
-        except ModelError as error:
-            return _Judgement("unknown", "model_error", _one_line(str(error)))
-        outcome, reason = judge(prediction.score, self._threshold)
-        if not math.isfinite(prediction.score):  # JSON has no NaN
-            return _Judgement(outcome, reason, _NOT_FINITE, prediction=prediction)
-        regions = regions_of(prediction, self._threshold) if outcome == "ng" else ()
-        return _Judgement(outcome, reason, None, prediction.score, regions, prediction)
+        return Judged(verdict, grab, found.prediction)
 
 
-def _picture(image: Image | None) -> Image | Fault:
-    """The image, or what is odd about it."""
+def _unfit(part: Part, model: Model) -> Doubt | None:
+    """Whether the picture is none that the model was trained for."""
+    checkup, limits = part.grab.checkup if part.grab is not None else None, model.bundle.manifest.health
+    if checkup is None or limits is None:
+        return None
+    if checkup.health is None:
+        return Doubt("camera_fault", f"camera {part.camera}: its process died before it had measured the picture")
+    complaint = unfit(checkup.health, limits)
+    return None if complaint is None else Doubt(*complaint)
+
+
+def _oddity(image: Image | None) -> Fault | None:
     if image is None:
         return Fault("bad_frame", "the camera gave a frame without a picture")
     if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0:
-        return image
+        return None
     return Fault("bad_frame", f"{image.dtype} {image.shape}, wanted uint8 (H, W, 3) BGR; set the camera's pixel format")
 
 
@@ -94,10 +122,12 @@ def _one_line(text: str) -> str:
     return " ".join(text.split()).encode("utf-8", "replace").decode()
 
 
-def _stages(captured_ns: int, started_ns: int, prediction: Prediction | None) -> Stages:
+def _stages(part: Part, grab: Grab, prediction: Prediction | None) -> Stages:
+    now_ns = time.monotonic_ns()
     return Stages(
-        queue_s=(started_ns - captured_ns) / 1e9,
+        read_s=(grab.ready_ns - grab.captured_ns) / 1e9,
+        queue_s=((part.started_ns or now_ns) - grab.ready_ns) / 1e9,
         infer_s=prediction.infer_s if prediction else 0.0,
         decode_s=prediction.decode_s if prediction else 0.0,
-        total_s=(time.monotonic_ns() - captured_ns) / 1e9,
+        total_s=(now_ns - grab.captured_ns) / 1e9,
     )

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterable
-from typing import get_args
+from typing import Literal, get_args
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, start_http_server
@@ -14,8 +14,12 @@ from models.verdict import Reason, Verdict
 
 # A part passes every 0.1 to 2 s; the buckets are close together where a reject gate decides.
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+_QUICK_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1.0)
 _RATIOS = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 5.0)
 _NG, _UNKNOWN = "defect", tuple(reason for reason in get_args(Reason) if reason != "defect")
+How = Literal["undecoded", "replaced"]
+SocketName = Literal["bus", "replay", "trigger", "pictures"]
+Swap = Literal["switched", "refused"]
 
 
 class Metrics:
@@ -24,6 +28,18 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry, cameras: Iterable[str]) -> None:
         self.registry = registry
         ProcessCollector(registry=registry)
+        self._make_camera_metrics(registry)
+        self._make_bus_metrics(registry)
+        self._make_disk_metrics(registry)
+        self._model = Info("mekiki_model", "The model in force for a camera", ("camera",), registry=registry)
+        self._swaps = Counter("mekiki_model_swaps_total", "New active versions", ("result",), registry=registry)
+        self._epoch = Info("mekiki_epoch", "This start of the daemon", registry=registry)
+        for name in cameras:
+            self._start_at_zero(name)
+        for result in get_args(Swap):
+            self._swaps.labels(result)
+
+    def _make_camera_metrics(self, registry: CollectorRegistry) -> None:
         camera = ("camera",)
         self._stages = Histogram(
             "mekiki_stage_seconds", "From capture to verdict", (*camera, "stage"), buckets=_SECONDS, registry=registry
@@ -32,29 +48,56 @@ class Metrics:
             "mekiki_verdicts_total", "Verdicts made", (*camera, "outcome", "reason"), registry=registry
         )
         self._dropped = Counter(
-            "mekiki_frames_dropped_total", "Frames of live cameras replaced by a newer one", camera, registry=registry
-        )
+            "mekiki_frames_dropped_total", "Pictures of live cameras that were no part", (*camera, "how"),
+            registry=registry,
+        )  # fmt: skip
         self._faults = Counter(
-            "mekiki_camera_faults_total", "Failed attempts to read or open a camera", camera, registry=registry
+            "mekiki_camera_faults_total", "A camera died, hung, froze or did not open", camera, registry=registry
         )
-        self._bus_dropped = Counter(
-            "mekiki_bus_dropped_total", "Verdicts that did not fit into the bus, subscriber too slow", registry=registry
-        )
+        self._up = Gauge("mekiki_camera_up", "1 while a camera delivers", camera, registry=registry)
+        self._waiting = Gauge("mekiki_parts_waiting", "Parts in the queue of a camera", camera, registry=registry)
         self._last_frame = Gauge(
             "mekiki_last_frame_timestamp_seconds", "Wall clock of the last picture", camera, registry=registry
         )
         self._ratio = Histogram(
             "mekiki_score_ratio", "Score divided by threshold, ng from 1", camera, buckets=_RATIOS, registry=registry
         )
-        self._model = Info("mekiki_model", "The model in force", registry=registry)
-        self._epoch = Info("mekiki_epoch", "This start of the daemon", registry=registry)
-        for name in cameras:
-            self._start_at_zero(name)
+
+    def _make_bus_metrics(self, registry: CollectorRegistry) -> None:
+        self._published = Histogram(
+            "mekiki_publish_seconds", "What a verdict waits for after it is made", ("step",), buckets=_QUICK_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        self._heartbeats = Counter("mekiki_heartbeats_total", "Heartbeats sent", registry=registry)
+        self._replayed = Counter("mekiki_replayed_verdicts_total", "Verdicts sent again on request", registry=registry)
+        self._bad_messages = Counter(
+            "mekiki_bad_messages_total", "Messages that were refused", ("socket",), registry=registry
+        )
+        for name in get_args(SocketName):
+            self._bad_messages.labels(name)
+
+    def _make_disk_metrics(self, registry: CollectorRegistry) -> None:
+        self._journal_ok = Gauge("mekiki_journal_ok", "1 while verdicts reach the disk", registry=registry)
+        self._journal_pending = Gauge(
+            "mekiki_journal_pending", "Verdicts in memory that wait for the disk", registry=registry
+        )
+        self._journal_errors = Counter("mekiki_journal_errors_total", "Failed writes of the journal", registry=registry)
+        self._journal_damaged = Counter(
+            "mekiki_journal_damaged_total", "Damaged journals set aside at a start", registry=registry
+        )
+        self._kept = Counter("mekiki_evidence_kept_total", "Frames kept for review", ("kind",), registry=registry)
+        self._evidence_lost = Counter(
+            "mekiki_evidence_lost_total", "Frames that should have been kept and were not", registry=registry
+        )
+        self._evidence_bytes = Gauge("mekiki_evidence_bytes", "Size of what is kept", registry=registry)
 
     def _start_at_zero(self, camera: str) -> None:
         """A rate needs the series to be there before its first event."""
-        self._dropped.labels(camera)
+        for how in get_args(How):
+            self._dropped.labels(camera, how)
         self._faults.labels(camera)
+        self._up.labels(camera)
+        self._waiting.labels(camera)
         for outcome, reason in (("ok", "none"), ("ng", _NG), *(("unknown", reason) for reason in _UNKNOWN)):
             self._verdicts.labels(camera, outcome, reason)
 
@@ -62,7 +105,7 @@ class Metrics:
         """Counts a verdict and the time of its stages."""
         self._verdicts.labels(verdict.camera, verdict.outcome, verdict.reason or "none").inc()
         inferred = ("infer", "decode") if verdict.stages.infer_s else ()
-        for stage in ("queue", *inferred, "total"):
+        for stage in ("read", "queue", *inferred, "total"):
             self._stages.labels(verdict.camera, stage).observe(getattr(verdict.stages, f"{stage}_s"))
         if verdict.score is not None and verdict.threshold:
             self._ratio.labels(verdict.camera).observe(verdict.score / verdict.threshold)
@@ -71,24 +114,72 @@ class Metrics:
         """A picture came."""
         self._last_frame.labels(camera).set(captured_at_ns / 1e9)
 
-    def dropped(self, camera: str, count: int) -> None:
-        """Frames replaced before they were judged."""
+    def dropped(self, camera: str, how: How, count: int = 1) -> None:
+        """Pictures of a live camera that nobody asked for: never decoded, or replaced by a newer one."""
         if count:
-            self._dropped.labels(camera).inc(count)
+            self._dropped.labels(camera, how).inc(count)
 
     def fault(self, camera: str) -> None:
         """A camera gave nothing, or did not open."""
         self._faults.labels(camera).inc()
 
-    def bus_dropped(self) -> None:
-        """A verdict that no subscriber will get."""
-        self._bus_dropped.inc()
+    def up(self, camera: str, *, delivers: bool) -> None:
+        """Whether a camera delivers."""
+        self._up.labels(camera).set(delivers)
 
-    def model(self, bundle: Bundle, device: str, precision: str) -> None:
-        """Names the model in force."""
+    def waiting(self, camera: str, count: int) -> None:
+        """How many parts wait for the model."""
+        self._waiting.labels(camera).set(count)
+
+    def published(self, journal_s: float, send_s: float) -> None:
+        """How long one verdict took to the disk and to the socket."""
+        self._published.labels("journal").observe(journal_s)
+        self._published.labels("send").observe(send_s)
+
+    def heartbeat(self) -> None:
+        """One was sent."""
+        self._heartbeats.inc()
+
+    def replayed(self, count: int) -> None:
+        """Verdicts sent again."""
+        self._replayed.inc(count)
+
+    def bad_message(self, socket: SocketName) -> None:
+        """A message that is none of ours."""
+        self._bad_messages.labels(socket).inc()
+
+    def journal(self, *, ok: bool, pending: int) -> None:
+        """After a write of the journal."""
+        self._journal_ok.set(ok)
+        self._journal_pending.set(pending)
+        if not ok:
+            self._journal_errors.inc()
+
+    def journal_damaged(self) -> None:
+        """A journal that could not be read was set aside."""
+        self._journal_damaged.inc()
+
+    def evidence_kept(self, kind: str) -> None:
+        """A frame was kept."""
+        self._kept.labels(kind).inc()
+
+    def evidence_size(self, total_bytes: int) -> None:
+        """All that is kept."""
+        self._evidence_bytes.set(total_bytes)
+
+    def evidence_lost(self) -> None:
+        """A frame that should have been kept was not: disk full, or more than the writer can take."""
+        self._evidence_lost.inc()
+
+    def model(self, camera: str, bundle: Bundle, device: str, precision: str) -> None:
+        """Names the model in force for a camera."""
         manifest = bundle.manifest
         what = {"bundle": bundle.digest, "family": manifest.family, "model": manifest.model}
-        self._model.info({**what, "device": device, "precision": precision})
+        self._model.labels(camera).info({**what, "device": device, "precision": precision})
+
+    def swap(self, result: Swap) -> None:
+        """A new active version came."""
+        self._swaps.labels(result).inc()
 
     def epoch(self, epoch: str) -> None:
         """Names this start of the daemon."""

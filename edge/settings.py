@@ -11,18 +11,31 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
-from edge.config import ENV_DELIMITER, ENV_PREFIX, BusConfig, FolderConfig, MetricsConfig, OpenCVConfig, Settings
+from edge.camera_config import FolderConfig, OpenCVConfig
+from edge.config import (
+    ENV_DELIMITER,
+    ENV_PREFIX,
+    BusConfig,
+    EvidenceConfig,
+    InferenceConfig,
+    JournalConfig,
+    MetricsConfig,
+    Settings,
+)
 from models.errors import ConfigError
 
 # The table that a key stands in, by the last name before the key in pydantic's location.
 _TABLES: dict[str, type[BaseModel]] = {
     "": Settings,
+    "inference": InferenceConfig,
     "bus": BusConfig,
+    "journal": JournalConfig,
+    "evidence": EvidenceConfig,
     "metrics": MetricsConfig,
     "folder": FolderConfig,
     "opencv": OpenCVConfig,
 }
-_OVERRIDABLE = ["", "bus", "metrics"]
+_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "metrics"]
 _NOT_SETTINGS = {"MEKIKI_SHARED"}  # where tests and benchmarks find their data
 _UNITS = {"_s": "a number of seconds", "_px": "a whole number of pixels", "fps": "a number of frames per second"}
 
@@ -71,16 +84,22 @@ def _read(file: Path) -> Settings:
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     cameras = tuple(_anchored_camera(camera, folder) for camera in settings.camera)
-    paths = {name: folder / path for name in ("bundle", "store") if (path := getattr(settings, name)) is not None}
-    return settings.model_copy(update={"camera": cameras, **paths})
+    update = {"camera": cameras, "state": folder / settings.state} | _joined(settings, folder, "bundle", "store")
+    bus = settings.bus.model_copy(update=_joined(settings.bus, folder, "keys"))
+    return settings.model_copy(update=update | {"bus": bus})
 
 
 def _anchored_camera(camera: FolderConfig | OpenCVConfig, folder: Path) -> FolderConfig | OpenCVConfig:
-    if isinstance(camera, FolderConfig):
-        return camera.model_copy(update={"path": folder / camera.path})
-    if camera.origin == "file":
-        return camera.model_copy(update={"source": str(folder / str(camera.source))})
-    return camera
+    update: dict[str, object] = dict(_joined(camera, folder, "bundle", "store", "path"))
+    if isinstance(camera, OpenCVConfig) and camera.origin == "file":
+        update["source"] = str(folder / str(camera.source))
+    return camera.model_copy(update=update)
+
+
+def _joined(table: BaseModel, folder: Path, *names: str) -> dict[str, Path]:
+    """The paths that are set, as absolute ones."""
+    paths = {name: getattr(table, name, None) for name in names}
+    return {name: folder / path for name, path in paths.items() if path is not None}
 
 
 def _refuse_unknown_variables(environment: Iterable[str]) -> None:
@@ -112,7 +131,8 @@ def _line(file: Path, detail: ErrorDetails) -> str:
     if not loc:
         return f"{where}{what}"
     unit = next((f"; give {words}" for ending, words in _UNITS.items() if key.endswith(ending)), "")
-    return f"{where}: {what} (got {detail['input']!r:.60}){unit}"
+    got = "" if isinstance(detail["input"], dict) else f" (got {detail['input']!r:.60})"  # a whole table says nothing
+    return f"{where}: {what}{got}{unit}"
 
 
 def _source(file: Path, loc: list[str]) -> str:

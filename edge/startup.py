@@ -3,43 +3,81 @@
 Runs on the main thread, before any other is started.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
-from edge.cameras import Camera, open_camera
-from edge.config import CameraConfig, Settings
+from edge.camera_config import CameraConfig
+from edge.capture import Capture
+from edge.config import Settings
+from edge.model import Model, Size, prepare
 from models.bundle import Bundle, open_bundle
-from models.errors import BundleError, ConfigError
-from models.runner import Runner
+from models.errors import BundleError, CameraError, ConfigError, MekikiError
+from models.store import Store
 
 
-def load_bundle(settings: Settings) -> Bundle:
-    """The bundle named, or the active version of the store named. Raises BundleError."""
-    if settings.bundle is not None:
-        return open_bundle(settings.bundle)
-    if settings.store is None:
-        raise ConfigError("neither bundle nor store is set; set one of them")
-    if not settings.store.is_dir():
-        raise BundleError(f"{settings.store}: no such folder; correct `store` in the settings or push a bundle to it")
-    from models.store import Store
-
-    return Store(settings.store).active()
+def model_path(settings: Settings, camera: CameraConfig) -> tuple[Path, bool]:
+    """The bundle or store that a camera is judged by, and whether it is a store."""
+    for place in (camera, settings):
+        if place.bundle is not None:
+            return place.bundle, False
+        if place.store is not None:
+            return place.store, True
+    raise ConfigError(f"camera {camera.name}: neither bundle nor store is set; set one of them")
 
 
-def open_cameras(configs: Iterable[CameraConfig]) -> dict[str, Camera]:
-    """All cameras by name, or none. Raises CameraError."""
-    cameras: dict[str, Camera] = {}
+def load_bundle(path: Path, *, is_store: bool) -> Bundle:
+    """The bundle at `path`, or the active version of the store there, verified. Raises BundleError."""
+    if not is_store:
+        return open_bundle(path)
+    if not path.is_dir():
+        raise BundleError(f"{path}: no such folder; correct `store` in the settings or push a bundle to it")
+    return Store(path).active()
+
+
+def load_bundles(settings: Settings) -> dict[Path, Bundle]:
+    """Every bundle that a camera is judged by, verified, by the place that the settings name. Raises BundleError."""
+    places = dict(model_path(settings, camera) for camera in settings.camera)
+    return {path: load_bundle(path, is_store=is_store) for path, is_store in places.items()}
+
+
+def load_models(
+    settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None]
+) -> dict[str, Model]:
+    """A model for every camera, by name; cameras that name the same bundle or store share one.
+
+    `sizes` are those of the frames to come, None where a camera cannot tell. Raises ModelError.
+    """
+    models: dict[Path, Model] = {}
+    lanes = settings.inference.requests
+    for path, bundle in bundles.items():
+        wanted = frame_sizes(settings, path, sizes)
+        models[path] = prepare(bundle, settings.device, settings.inference, wanted, lanes)
+        lanes = len(models[path].runners)  # all models share the lanes
+    return {camera.name: models[model_path(settings, camera)[0]] for camera in settings.camera}
+
+
+def frame_sizes(settings: Settings, path: Path, sizes: Mapping[str, Size | None]) -> set[Size]:
+    """The known frame sizes of the cameras that are judged by the model at `path`."""
+    names = [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
+    return {size for name in names if (size := sizes[name]) is not None}
+
+
+class StoppedError(MekikiError):
+    """A stop came before the start was done."""
+
+
+def open_cameras(captures: Iterable[Capture], stopping: Callable[[], bool]) -> dict[str, Size | None]:
+    """Opens all cameras, or none: frame sizes by name. Raises CameraError, and StoppedError when a stop comes."""
+    opened: list[Capture] = []
+    sizes: dict[str, Size | None] = {}
     try:
-        for config in configs:
-            cameras[config.name] = open_camera(config)
-    except BaseException:
-        for camera in cameras.values():
-            camera.close()
+        for capture in captures:
+            opened.append(capture)
+            sizes[capture.config.name] = capture.open(stopping)
+    except BaseException as error:
+        for capture in opened:
+            capture.close()
+        if stopping() and isinstance(error, CameraError):
+            raise StoppedError("stopped while it started") from error
         raise
-    return cameras
-
-
-def warm_up(runner: Runner, cameras: Iterable[Camera]) -> None:
-    """Compiles for the frame sizes to come, so that the first part is not the slow one."""
-    for size in {camera.frame_size_px() for camera in cameras} - {None}:
-        if size is not None:
-            runner.warm_up(*size)
+    return sizes

@@ -28,3 +28,9 @@ class DatasetError(MekikiError):
 
 class CameraError(MekikiError):
     """A camera did not open or did not deliver. The daemon publishes `unknown` and tries again."""
+
+
+class SafeStateError(MekikiError):
+    """Verdicts or heartbeats of a box are late: whoever acts on them goes to the safe state."""
+
+    exit_code = 3

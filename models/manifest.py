@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
 from models.base import Frozen, first_error
 from models.errors import BundleError
+from models.health import HealthLimits
 from models.verdict import Outcome
 
 SCHEMA_VERSION: Final = 1
@@ -120,6 +121,7 @@ class Manifest(Frozen):
     threshold: Threshold
     training: Training
     parity: Parity
+    health: HealthLimits | None = None  # a picture outside is `unknown`; null: not checked
     golden: tuple[Golden, ...] = Field(min_length=1)
     files: dict[FileName, File]
 

@@ -1,12 +1,15 @@
 """Runs the IR of a bundle on a device. Trainer and edge both judge through this and nothing else.
 
-A Runner belongs to one thread at a time: it reuses one inference request per frame size.
+A Runner belongs to one thread at a time: it has one inference request per frame size. `twin` makes
+another one for another thread, on the same compiled model.
 """
 
+import copy
+import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from models.prediction import Image, Prediction
 if TYPE_CHECKING:
     import openvino as ov
 
+Hint = Literal["latency", "throughput"]  # OpenVINO's performance hint
 _MAX_COMPILED = 4  # frame sizes kept compiled; a line has one, a folder of mixed images has more
 _MAX_SIDE_PX = 16384
 
@@ -26,34 +30,40 @@ _MAX_SIDE_PX = 16384
 class Runner:
     """Frames in, Predictions out."""
 
-    def __init__(self, model_xml: Path, decoder: PatchcoreDecoder, precision: Precision, device: str = "CPU") -> None:
+    def __init__(
+        self,
+        model_xml: Path,
+        decoder: PatchcoreDecoder,
+        precision: Precision,
+        device: str = "CPU",
+        hint: Hint = "latency",
+    ) -> None:
         """Reads the IR; compiling waits for the first frame of each size, or `warm_up`.
 
         Raises ModelError when OpenVINO cannot read the file, misses our output in it or has no such device.
         """
-        import openvino as ov
-
         self.device, self.precision = device, precision
-        self._decoder = decoder
-        self._core = ov.Core()
-        self._compiled: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
-        _refuse_absent(device, self._core.available_devices)
-        try:
-            self._model = self._core.read_model(model_xml)
-            self._model.output(OUTPUT)
-        except RuntimeError as error:
-            raise ModelError(
-                f"{model_xml}: OpenVINO cannot read it ({_short(error)}); make the bundle again"
-            ) from error
+        self._compiled, self._decoder = _Compiled(model_xml, precision, device, hint), decoder
+        self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
 
     @classmethod
-    def of(cls, bundle: Bundle, device: str = "CPU") -> "Runner":
+    def of(cls, bundle: Bundle, device: str = "CPU", hint: Hint = "latency") -> "Runner":
         """The runner of a verified bundle, at the precision that its manifest states."""
-        return cls(bundle.model_xml, bundle.manifest.decoder, bundle.manifest.precision, device)
+        return cls(bundle.model_xml, bundle.manifest.decoder, bundle.manifest.precision, device, hint)
+
+    def twin(self) -> "Runner":
+        """A runner for another thread. It shares the compiled models, and has its own requests."""
+        twin = copy.copy(self)
+        twin._requests = OrderedDict()
+        return twin
 
     def warm_up(self, height_px: int, width_px: int) -> None:
         """Compiles for a frame size and runs it once, so that the first part is not the slow one."""
         self.predict(np.zeros((height_px, width_px, 3), np.uint8))
+
+    def wanted_requests(self, height_px: int, width_px: int) -> int:
+        """How many frames of this size the device wants to work on at a time."""
+        return int(self._compiled.get(height_px, width_px).get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def predict(self, image: Image) -> Prediction:
         """Scores one frame, uint8 (H, W, 3) BGR of any size. The frame is read, never written.
@@ -76,29 +86,64 @@ class Runner:
         frame = np.require(image, requirements=["C", "W"])[None]
         try:
             request.set_input_tensor(ov.Tensor(frame, shared_memory=True))
-            request.infer()
+            request.start_async()
+            request.wait()
+            # The request owns its output and overwrites it with the next frame: copy.
+            distances = np.array(request.get_tensor(OUTPUT).data[0, 0], np.float32)
         except RuntimeError as error:
             raise ModelError(f"{self.device}: inference failed ({_short(error)}); see the device's driver") from error
-        # The request owns its output and overwrites it with the next frame: copy.
-        distances = np.array(request.get_tensor(OUTPUT).data[0, 0], np.float32)
         return distances, time.perf_counter() - started
 
     def _request(self, height_px: int, width_px: int) -> "ov.InferRequest":
-        key = (height_px, width_px)
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(height_px, width_px)
-            if len(self._compiled) > _MAX_COMPILED:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(key)
-        return self._compiled[key]
+        key, compiled = (height_px, width_px), self._compiled.get(height_px, width_px)
+        if key not in self._requests:
+            try:
+                self._requests[key] = compiled.create_infer_request()
+            except RuntimeError as error:
+                raise ModelError(f"{self.device}: has no room for a request ({_short(error)}); free it") from error
+            if len(self._requests) > _MAX_COMPILED:
+                self._requests.popitem(last=False)
+        self._requests.move_to_end(key)
+        return self._requests[key]
 
-    def _compile(self, height_px: int, width_px: int) -> "ov.InferRequest":
-        """A static shape and a stated precision: neither is left to a device's silent default."""
-        model = self._model.clone()
-        config = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY"}
+
+class _Compiled:
+    """The model compiled for the frame sizes that came last, shared by twins. Any thread may ask."""
+
+    def __init__(self, model_xml: Path, precision: Precision, device: str, hint: Hint) -> None:
+        import openvino as ov
+
+        self.device, self.precision = device, precision
+        self._config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint.upper()}
+        self._core = ov.Core()
+        self.models: OrderedDict[tuple[int, int], ov.CompiledModel] = OrderedDict()
+        self._lock = threading.Lock()
+        _refuse_absent(device, self._core.available_devices)
         try:
+            self._model = self._core.read_model(model_xml)
+            self._model.output(OUTPUT)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{model_xml}: OpenVINO cannot read it ({_short(error)}); make the bundle again"
+            ) from error
+
+    def get(self, height_px: int, width_px: int) -> "ov.CompiledModel":
+        """Compiles where needed. Raises ModelError."""
+        key = (height_px, width_px)
+        with self._lock:
+            if key not in self.models:
+                self.models[key] = self._compile(height_px, width_px)
+                if len(self.models) > _MAX_COMPILED:
+                    self.models.popitem(last=False)
+            self.models.move_to_end(key)
+            return self.models[key]
+
+    def _compile(self, height_px: int, width_px: int) -> "ov.CompiledModel":
+        """A static shape and a stated precision: neither is left to a device's silent default."""
+        try:
+            model = self._model.clone()
             model.reshape([1, height_px, width_px, 3])
-            return self._core.compile_model(model, self.device, config).create_infer_request()
+            return self._core.compile_model(model, self.device, self._config)
         except RuntimeError as error:
             raise ModelError(
                 f"{self.device}: cannot compile for {width_px}x{height_px} px at {self.precision} ({_short(error)}); "

@@ -1,5 +1,6 @@
 """The verdict: what the box says about a part. This is the wire format that a PLC gateway reads."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -9,10 +10,18 @@ from models.base import Frozen
 Outcome = Literal["ok", "ng", "unknown"]
 Reason = Literal[
     "defect",        # ng: the score reached the threshold
-    "not_finite",    # unknown: the score was NaN or infinite
-    "camera_fault",  # unknown: the camera gave no picture
-    "bad_frame",     # unknown: a picture came that is not a picture the model can take
-    "model_error",   # unknown: inference failed
+    # all that follow: unknown
+    "not_finite",    # the score was NaN or infinite
+    "camera_fault",  # the camera gave no picture
+    "bad_frame",     # a picture came that is not a picture the model can take
+    "stale_frame",   # the camera repeated a picture that was judged before
+    "too_dark",      # darker than any picture that the model was trained on
+    "too_bright",    # brighter
+    "blurred",       # less sharp
+    "shifted",       # the part lies where none lay
+    "model_error",   # inference failed
+    "deadline",      # it could not be judged in time
+    "overload",      # a triggered part for which no place was left in the queue
 ]  # fmt: skip
 
 
@@ -27,12 +36,17 @@ class Region(Frozen):
     label: str | None = None
 
 
-class Stages(Frozen):
-    """Seconds that a frame spent in each stage between capture and verdict."""
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Seconds that a frame spent in each stage between capture and verdict.
 
-    queue_s: float
-    infer_s: float
-    decode_s: float
+    What is left of `total_s` went into handing the frame from thread to thread.
+    """
+
+    read_s: float  # from capture until the picture lay in memory
+    queue_s: float  # from there until inference began
+    infer_s: float  # in the device; 0 when it was not asked
+    decode_s: float  # from the device's numbers to score and regions
     total_s: float
 
 

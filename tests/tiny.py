@@ -7,12 +7,14 @@ bundle was made with `nan=True`.
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from models.bundle import MANIFEST, MODEL_BIN, MODEL_XML
 from models.files import sha256_of
+from models.health import HealthLimits, Range
 from models.manifest import (
     Augmentation,
     File,
@@ -36,6 +38,7 @@ OK, NG, WHITE = 0, 200, 255
 DECODER = PatchcoreDecoder(kind="patchcore", top_patches=1)
 SPEC = Preprocess(height_px=SIDE_PX, width_px=SIDE_PX, mean_rgb=(0, 0, 0), std_rgb=(255, 255, 255))
 ZEROS = "0" * 64
+_TRIED_ROUNDS = 2000
 
 
 def frame(patch: int = OK, height_px: int = SIDE_PX, width_px: int = SIDE_PX) -> Image:
@@ -52,30 +55,91 @@ def write_image(path: Path, image: Image) -> Path:
     return path
 
 
-def make_bundle(path: Path, *, nan: bool = False, threshold: float = 0.5, golden_error: float = 0.0) -> Path:
-    """Writes the bundle. `golden_error` is added to the expected scores, to make them wrong."""
+def make_bundle(
+    path: Path,
+    *,
+    nan: bool = False,
+    threshold: float = 0.5,
+    golden_error: float = 0.0,
+    health: HealthLimits | None = None,
+    slow_s: float = 0.0,
+    hangs: bool = False,
+) -> Path:
+    """Writes the bundle. `golden_error` is added to the expected scores, to make them wrong.
+
+    With `health` (see `limits`) pictures outside of it are `unknown`. `slow_s` is about what an inference
+    takes on this machine; with `hangs` one of a white picture never ends.
+    """
     path.mkdir(parents=True)
-    _write_ir(path / MODEL_XML, nan)
+    _write_ir(path / MODEL_XML, nan, _rounds_of(slow_s, path / MODEL_XML) if slow_s else 0, hangs)
     golden = tuple(_golden(path, name, patch, threshold, golden_error) for name, patch in (("dark", OK), ("spot", NG)))
     names = (MODEL_XML, MODEL_BIN, *(item.file for item in golden))
     files = {name: File(sha256=sha256_of(path / name), bytes=(path / name).stat().st_size) for name in names}
-    manifest = _manifest(threshold, golden, files)
+    manifest = _manifest(threshold, golden, files).model_copy(update={"health": health})
     (path / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return path
 
 
-def _write_ir(path: Path, nan: bool) -> None:
+def limits(**changed: Range | float) -> HealthLimits:
+    """Limits that take every picture, but for those named: `limits(brightness=Range(low=20, high=100))`."""
+    every = Range(low=-1, high=256)
+    wide = HealthLimits(
+        n_images=20,
+        brightness=every,
+        contrast_low=-1,
+        sharpness_x_low=-1,
+        sharpness_y_low=-1,
+        centre_x=every,
+        centre_y=every,
+        extent=every,
+    )
+    return wide.model_copy(update=changed)
+
+
+def _rounds_of(slow_s: float, path: Path) -> int:
+    """How many rounds of useless work take so long here."""
+    _write_ir(path, False, _TRIED_ROUNDS, False)
+    runner = Runner(path, DECODER, "f32")
+    runner.warm_up(SIDE_PX, SIDE_PX)
+    took_s = min(runner.predict(frame()).infer_s for _ in range(3))
+    return max(1, int(_TRIED_ROUNDS * slow_s / took_s))
+
+
+def _write_ir(path: Path, nan: bool, rounds: int, hangs: bool) -> None:
     import openvino as ov
     from openvino import opset13 as op
 
     image = op.parameter([1, 3, SIDE_PX, SIDE_PX], np.float32, name="image")
     grey = op.reduce_mean(op.abs(image), np.array([1]), keep_dims=True)
     heat = op.avg_pool(grey, [8, 8], [0, 0], [0, 0], [8, 8], exclude_pad=True)
+    if rounds or hangs:
+        heat = _after_work(image, heat, rounds, hangs)
     if nan:
         heat = op.select(op.greater(heat, np.float32(0.9)), np.float32("nan"), heat)
     heat.output(0).set_names({OUTPUT})
     model = with_preprocess(ov.Model([heat], [image], "tiny"), SPEC)
     ov.save_model(model, path, compress_to_fp16=False)
+
+
+def _after_work(image: Any, heat: Any, rounds: int, hangs: bool) -> Any:
+    """`heat` as it is, after a loop whose length depends on the picture, so that no compiler unrolls it."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    light = op.reduce_mean(image, np.array([0, 1, 2, 3]), keep_dims=False)
+    usual = op.select(op.greater_equal(light, np.float32(0)), np.int64(max(rounds, 1)), np.int64(1))
+    count = op.select(op.greater(light, np.float32(0.9)), np.int64(2**60), usual) if hangs else usual
+    nothing = op.minimum(op.reshape(heat, np.array([1, -1]), False), np.float32(0))
+    turned = op.parameter(nothing.output(0).get_partial_shape(), np.float32)
+    weights = np.random.default_rng(0).random((SIDE_PX, SIDE_PX), np.float32)
+    again = op.matmul(turned, weights, False, False)
+    go_on = op.constant(np.array(True))
+    loop = op.loop(count, op.constant(np.array(True)))
+    loop.set_function(ov.Model([go_on, again], [turned]))
+    loop.set_special_body_ports([-1, 0])
+    loop.set_merged_input(turned, nothing.output(0), again.output(0))
+    end = loop.get_iter_value(again.output(0), -1)
+    return op.add(heat, op.reduce_max(end, np.array([0, 1]), keep_dims=False))
 
 
 def _golden(path: Path, name: str, patch: int, threshold: float, error: float) -> Golden:

@@ -82,15 +82,15 @@ def _fill_line(test: Path) -> dict[str, str]:
 
 def _line(count: int) -> tuple[list[dict[str, Any]], str]:
     """Starts the daemon, listens to every verdict, scrapes its metrics meanwhile."""
-    bus, metrics = _free_port(), _free_port()
-    config = HOME / "edge.toml"
+    bus, replay = (f"tcp://127.0.0.1:{_free_port()}" for _ in range(2))
+    metrics, config = _free_port(), HOME / "edge.toml"
     config.write_text(
         f'store = "store"\n\n[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\nfps = {PARTS_PER_S}\n\n'
-        f'[bus]\nbind = "tcp://127.0.0.1:{bus}"\nwait_for_subscriber_s = {_START_TIMEOUT_S}\n\n'
+        f'[bus]\nbind = "{bus}"\nreplay = "{replay}"\nwait_for_subscriber_s = {_START_TIMEOUT_S}\n\n'
         f"[metrics]\nport = {metrics}\n"
     )
     _run("mekiki-edge", "check", "--config", config)
-    listen = ["listen", "--connect", f"tcp://127.0.0.1:{bus}", "--count", count, "--timeout", _START_TIMEOUT_S]
+    listen = ["listen", "--connect", bus, "--replay", replay, "--count", count, "--timeout", _START_TIMEOUT_S]
     with _started("mekiki-edge", *listen) as listener, _started("mekiki-edge", "run", "--config", config) as daemon:
         verdicts, scrape = [], ""
         for line in listener.stdout or ():

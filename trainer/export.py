@@ -17,6 +17,7 @@ from models.bundle import MANIFEST, MODEL_XML, open_bundle
 from models.errors import ConfigError
 from models.files import sha256_of, whole_folder
 from models.golden import check_golden
+from models.health import HealthLimits
 from models.manifest import (
     File,
     Golden,
@@ -47,6 +48,7 @@ class Recipe:
     threshold: Threshold
     training: Training
     parity: Parity
+    health: HealthLimits | None = None
 
 
 def save_ir(graph: ov.Model, path: Path) -> None:

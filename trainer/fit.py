@@ -15,6 +15,7 @@ from pathlib import Path
 from models.bundle import MODEL_XML
 from models.errors import DatasetError
 from models.files import sha256_of, whole_folder
+from models.health import MIN_IMAGES, HealthLimits, limits_of, measure
 from models.images import read_image
 from models.manifest import Augmentation, PatchcoreDecoder, Preprocess, Threshold, Training, Weights
 from models.prediction import Image
@@ -167,6 +168,8 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         threshold.ng_at_or_above,
     )
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
+    health = limits_of([measure(image) for image in images])
+    say(_health_words(health))
     return Recipe(
         model="patchcore",
         preprocess=learned.spec,
@@ -175,6 +178,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         threshold=threshold,
         training=_training(options, dataset, images, learned),
         parity=parity,
+        health=health,
     )
 
 
@@ -198,6 +202,17 @@ def _threshold_words(limit: Threshold) -> str:
     if limit.recall_lower_95 is None:
         return text + "recall unknown, as no defects were given"
     return text + f"recall above {limit.recall_lower_95:.1%}"
+
+
+def _health_words(limits: HealthLimits | None) -> str:
+    if limits is None:
+        return f"health: not checked on the line; {MIN_IMAGES} good images or more show how light, focus and place vary"
+    light, x, y = limits.brightness, limits.centre_x, limits.centre_y
+    return (
+        f"health: a picture will be unknown unless its brightness is {light.low:.0f} to {light.high:.0f}, its "
+        f"sharpness {limits.sharpness_x_low:.2f} across and {limits.sharpness_y_low:.2f} down or more, and the part "
+        f"lies at {x.low:.0%} to {x.high:.0%} of the width and {y.low:.0%} to {y.high:.0%} of the height"
+    )
 
 
 def _training(options: FitOptions, dataset: Dataset, images: list[Image], learned: Learned) -> Training:

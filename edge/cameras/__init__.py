@@ -1,28 +1,48 @@
-"""One class per kind of camera, behind one protocol."""
+"""One class per kind of camera, behind one protocol. They run in the camera's own process, `edge/cameras/child.py`."""
 
+from collections.abc import Callable
 from typing import Protocol, assert_never
 
-from edge.cameras.frame import Grab
-from edge.config import CameraConfig
+from edge.camera_config import CameraConfig
+from models.prediction import Image
+
+Buffer = Callable[[int, int], Image]  # (height_px, width_px) -> memory for such a picture
 
 
 class Camera(Protocol):
     """One source of pictures.
 
-    `open` first, on the main thread; from then on one capture thread owns it: `read` until it gives
-    None or raises, `close` last or before another `open`. `close` may be called twice.
+    `open` first, then `grab` until it is False or raises, each followed by at most one `retrieve`.
     """
 
-    live: bool  # it does not wait for us: frames that come too fast are dropped, and it may come back
+    live: bool  # it does not wait for us: pictures that come too fast are left out, and it may come back
+    source: str | None  # what the grabbed picture is called: a file name for folder cameras
+    stamp_ns: int | None  # time.monotonic_ns() at which the driver had the grabbed picture, where it says so
 
-    def open(self) -> None:
-        """Raises CameraError, with what to do, when there is no such camera or nothing to read."""
+    def open(self, beat: Callable[[], None]) -> None:
+        """Calls `beat` between steps. Raises CameraError, with what to do, when there is nothing to read."""
 
-    def read(self) -> Grab | None:
-        """The next picture; None at the end of a finite source.
+    @property
+    def home(self) -> int:
+        """Of a finite camera: the slot in which the next picture may lie already."""
 
-        A picture that cannot be read is a Grab with a fault. Raises CameraError when the camera
-        itself is lost: close it and open it again.
+    @property
+    def ended(self) -> bool:
+        """Known to have no picture left. May be False though the next `grab` is the one that finds out."""
+
+    def skip(self, count: int) -> None:
+        """Passes over the first pictures of a finite camera."""
+
+    def grab(self) -> bool:
+        """Takes the next picture, undecoded; False at the end of a finite source.
+
+        Raises CameraError when the camera is lost.
+        """
+
+    def retrieve(self, buffer: Buffer) -> Image:
+        """Decodes the grabbed picture: uint8 (H, W, 3) BGR, in the memory that `buffer` gives for its size.
+
+        Raises DatasetError when it is no picture that can be judged.
         """
 
     def frame_size_px(self) -> tuple[int, int] | None:
@@ -32,14 +52,13 @@ class Camera(Protocol):
         """Lets the device go. Never raises."""
 
 
-def open_camera(config: CameraConfig) -> Camera:
-    """An opened camera. Raises CameraError."""
-    camera = _camera(config)
-    camera.open()
-    return camera
+def is_live(config: CameraConfig) -> bool:
+    """Whether the camera gives pictures at its own pace, for ever."""
+    return config.kind == "opencv" and config.origin != "file"
 
 
-def _camera(config: CameraConfig) -> Camera:
+def make_camera(config: CameraConfig) -> Camera:
+    """The camera, not yet open."""
     match config.kind:
         case "folder":
             from edge.cameras.folder import FolderCamera

@@ -1,4 +1,4 @@
-"""JSON Schemas of what leaves this process: the manifest of a bundle and the verdict on the wire.
+"""JSON Schemas of what leaves this process: the manifest of a bundle, and every message on the wire.
 
 `make schemas` writes them from the types; a test holds them together.
 """
@@ -8,7 +8,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from models.heartbeat import Heartbeat
 from models.manifest import Manifest
+from models.replay import Refused, Replayed, ReplayRequest, Snapshot, SnapshotRequest
+from models.trigger import Trigger, TriggerReply
 from models.verdict import Verdict
 
 FOLDER = Path(__file__).parent
@@ -16,5 +19,16 @@ FOLDER = Path(__file__).parent
 
 def schemas() -> dict[str, str]:
     """File name -> JSON text of every published schema."""
-    types: dict[str, type[BaseModel]] = {"manifest.v1.json": Manifest, "verdict.v1.json": Verdict}
+    types: dict[str, type[BaseModel]] = {
+        "manifest.v1.json": Manifest,
+        "verdict.v1.json": Verdict,
+        "heartbeat.v1.json": Heartbeat,
+        "trigger.v1.json": Trigger,
+        "trigger_reply.v1.json": TriggerReply,
+        "snapshot_request.v1.json": SnapshotRequest,
+        "snapshot.v1.json": Snapshot,
+        "replay_request.v1.json": ReplayRequest,
+        "replayed.v1.json": Replayed,
+        "refused.v1.json": Refused,
+    }
     return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in types.items()}

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests import tiny
 
@@ -38,22 +40,32 @@ class Box:
     def __init__(self, folder: Path, bundle: Path) -> None:
         self.folder, self.bundle = folder, bundle
         self.bus_port, self.metrics_port = free_port(), free_port()
+        self.replay_port, self.trigger_port = free_port(), free_port()
         self.config = folder / "edge.toml"
 
     @property
     def address(self) -> str:
         return f"tcp://127.0.0.1:{self.bus_port}"
 
+    @property
+    def replay(self) -> str:
+        return f"tcp://127.0.0.1:{self.replay_port}"
+
+    @property
+    def trigger(self) -> str:
+        return f"tcp://127.0.0.1:{self.trigger_port}"
+
     def images(self, name: str, patches: list[int]) -> Path:
         for i, patch in enumerate(patches):
             tiny.write_image(self.folder / name / f"{i:04}.png", tiny.frame(patch))
         return self.folder / name
 
-    def write(self, cameras: str, head: str | None = None, bus: str = "", metrics: str = "") -> Path:
+    def write(self, cameras: str, head: str | None = None, bus: str = "", metrics: str = "", tables: str = "") -> Path:
         head = f'bundle = "{self.bundle}"' if head is None else head
         self.config.write_text(
-            f'{head}\n{cameras}\n[bus]\nbind = "{self.address}"\n{bus}\n'
-            f"[metrics]\nport = {self.metrics_port}\n{metrics}\n"
+            f'{head}\n{cameras}\n[bus]\nbind = "{self.address}"\nreplay = "{self.replay}"\n'
+            f'trigger = "{self.trigger}"\n{bus}\n'
+            f"[metrics]\nport = {self.metrics_port}\n{metrics}\n{tables}\n"
         )
         return self.config
 
@@ -73,6 +85,12 @@ class Box:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def popen_to(self, out: Path, *arguments: str) -> subprocess.Popen[str]:
+        """As `popen`, with stdout at the end of a file."""
+        command = [sys.executable, "-m", "edge.cli", *arguments]
+        with out.open("a") as file:
+            return subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.DEVNULL, text=True)
 
     def run(self, **environment: str) -> tuple[int, str, str]:
         """Runs the daemon to its own end: exit code, stdout, stderr."""
@@ -101,16 +119,29 @@ class Box:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
             return answer.read().decode()
 
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all its series that have these labels, 0 without any."""
+        families = text_string_to_metric_families(self.scrape())
+        samples = (sample for family in families for sample in family.samples if sample.name == name)
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def journal(self) -> dict[tuple[str, str, int], dict]:
+        """Every verdict on disk, by epoch, camera and seq, in the order in which they were written."""
+        with contextlib.closing(sqlite3.connect(self.folder / "state" / "journal.db")) as journal:
+            rows = journal.execute("SELECT epoch, camera, seq, verdict FROM verdict ORDER BY id").fetchall()
+        return {(epoch, camera, seq): json.loads(text) for epoch, camera, seq, text in rows}
+
 
 class Subscriber:
-    """Verdicts as they come, oldest first."""
+    """Verdicts as they come, oldest first: no heartbeat, and none twice, as a newcomer is sent the last ones again."""
 
     def __init__(self, address: str) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, 100_000)
-        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self._socket.setsockopt(zmq.SUBSCRIBE, b"verdict/")
         self._socket.connect(address)
+        self._seen: set[tuple[str, str, int]] = set()
 
     def __enter__(self) -> "Subscriber":
         return self
@@ -119,20 +150,35 @@ class Subscriber:
         self._context.destroy(linger=0)
 
     def next(self, limit_s: float = LIMIT_S) -> dict:
-        assert self._socket.poll(int(limit_s * 1000)), f"no verdict within {limit_s} s"
-        topic, text = self._socket.recv_multipart()
-        verdict = json.loads(text)
-        assert topic.decode() == verdict["camera"]
+        verdict = self.poll(limit_s)
+        assert verdict is not None, f"no verdict within {limit_s} s"
         return verdict
+
+    def poll(self, limit_s: float) -> dict | None:
+        until_s = time.monotonic() + limit_s
+        while self._socket.poll(max(0, int((until_s - time.monotonic()) * 1000))):
+            topic, text = self._socket.recv_multipart()
+            self.read_ns = time.monotonic_ns()
+            verdict = json.loads(text)
+            assert topic.decode() == f"verdict/{verdict['camera']}"
+            name = (verdict["epoch"], verdict["camera"], verdict["seq"])
+            if name not in self._seen:
+                self._seen.add(name)
+                return verdict
+        return None
 
     def take(self, count: int) -> list[dict]:
         return [self.next() for _ in range(count)]
 
+    def there(self) -> list[dict]:
+        """What has come already."""
+        return self.rest(0)
+
     def rest(self, quiet_s: float = 0.3) -> list[dict]:
         """What still comes until nothing does."""
         verdicts = []
-        while self._socket.poll(int(quiet_s * 1000)):
-            verdicts.append(json.loads(self._socket.recv_multipart()[1]))
+        while (verdict := self.poll(quiet_s)) is not None:
+            verdicts.append(verdict)
         return verdicts
 
 
@@ -141,6 +187,18 @@ def wait_for(condition: object, limit_s: float = LIMIT_S) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < until_s, "it did not happen in time"
         time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run, a zombie among them."""
+    stats = [path / "stat" for path in Path("/proc").iterdir() if path.name.isdigit()]
+    found = []
+    for stat in stats:
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            number, _, after = stat.read_text().partition(" (")
+            if int(after.rpartition(") ")[2].split()[1]) == pid:
+                found.append(int(number))
+    return found
 
 
 def no_holes(verdicts: list[dict]) -> bool:

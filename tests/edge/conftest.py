@@ -1,9 +1,7 @@
 import os
-from pathlib import Path
 
 import pytest
 
-from tests import tiny
 from tests.edge.box import Box
 
 
@@ -14,9 +12,14 @@ def _own_environment(monkeypatch):
         monkeypatch.delenv(name)
 
 
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory) -> Path:
-    return tiny.make_bundle(tmp_path_factory.mktemp("bundle") / "tiny.bundle")
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(tmp_path_factory):
+    """Where Python may leave no byte code in the tree, each of a hundred daemons would compile all that it imports."""
+    with pytest.MonkeyPatch.context() as patched:
+        if "PYTHONDONTWRITEBYTECODE" in os.environ:
+            patched.delenv("PYTHONDONTWRITEBYTECODE")
+            patched.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("pycache")))
+        yield
 
 
 @pytest.fixture

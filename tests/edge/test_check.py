@@ -5,9 +5,10 @@ import pytest
 from edge.cli import main
 from models.bundle import MODEL_XML
 from tests import tiny
-from tests.edge.box import Box
+from tests.edge.box import Box, free_port
 
-CHECKS = ["settings", "bundle", "model", "golden", "camera top", "bus", "metrics"]
+CHECKS = ["settings", "bundle", "model", "golden", "camera top", "state", "bus", "replay", "metrics"]
+EXTERNAL = '[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\ntrigger = "external"\n'
 
 
 @pytest.fixture
@@ -39,7 +40,42 @@ def test_a_box_in_order_says_ok_to_each_check_and_exits_0(ready, capsys):
     assert lines["camera top"][1] == "opened, one frame of 64x64 px read"
 
 
-def test_a_check_leaves_both_ports_free_for_the_start_after_it(ready, capsys):
+def test_sockets_that_are_only_sometimes_bound_are_checked_when_they_will_be(ready, capsys):
+    ready.write(EXTERNAL, bus=f'pictures = "tcp://127.0.0.1:{free_port()}"')
+    code, lines = checked(ready, capsys)
+    assert code == 0
+    assert list(lines)[-4:] == ["replay", "trigger", "pictures", "metrics"]
+    assert lines["camera top"] == ("ok", "opened, one frame of 64x64 px read")
+
+
+def test_a_damaged_journal_is_told_and_left_alone(ready, capsys):
+    journal = ready.folder / "state" / "journal.db"
+    journal.parent.mkdir()
+    journal.write_bytes(b"no database " * 1000)
+    code, lines = checked(ready, capsys)
+    assert code == 0
+    assert "its journal is damaged" in lines["state"][1]
+    assert journal.read_bytes() == b"no database " * 1000
+
+
+def test_a_state_folder_that_cannot_be_made_fails(ready, capsys):
+    (ready.folder / "state").write_text("a file")
+    code, lines = checked(ready, capsys)
+    assert code == 1
+    assert lines["state"][0] == "failed"
+    assert "set `state`" in lines["state"][1]
+
+
+def test_each_model_of_several_is_checked(ready, capsys):
+    other = tiny.make_bundle(ready.folder / "other.bundle", golden_error=0.1)
+    one = '[[camera]]\nname = "{0}"\nkind = "folder"\npath = "line"\n{1}\n'
+    ready.write(one.format("top", "") + one.format("side", f'bundle = "{other}"'))
+    assert main(["check", "--config", str(ready.config)]) == 1
+    states = [line.split(":")[0].split() for line in capsys.readouterr().out.splitlines()]
+    assert [state for state, name, *_ in states if name == "golden"] == ["ok", "failed"]
+
+
+def test_a_check_leaves_all_ports_free_for_the_start_after_it(ready, capsys):
     assert checked(ready, capsys)[0] == 0
     assert main(["run", "--config", str(ready.config)]) == 0
 
@@ -55,7 +91,9 @@ def test_everything_that_is_wrong_is_reported_in_one_go(ready, capsys):
         "settings": "ok",
         "bundle": "failed",
         "camera top": "failed",
+        "state": "ok",
         "bus": "failed",
+        "replay": "ok",
         "metrics": "ok",
     }
     assert "push the bundle again" in lines["bundle"][1]

@@ -43,22 +43,22 @@ def test_every_image_of_a_folder_gets_its_verdict_and_the_daemon_ends(box):
     assert "0 bytes" in verdicts[3]["detail"]
 
 
-def test_2000_frames_of_two_cameras_reach_the_subscriber_without_a_hole(box):
+def test_500_frames_of_two_cameras_reach_the_subscriber_without_a_hole(box):
     kinds = [box.images("kinds", [tiny.OK, tiny.NG]) / f"{i:04}.png" for i in range(2)]
     for camera in ("top", "side"):
         (box.folder / camera).mkdir()
-        for i in range(1000):
+        for i in range(250):
             (box.folder / camera / f"{i:06}.png").symlink_to(kinds[i % 2])
     one = '[[camera]]\nname = "{0}"\nkind = "folder"\npath = "{0}"\n'
     box.write(one.format("top") + one.format("side"), bus=WAIT)
     with Subscriber(box.address) as subscriber, box.daemon() as process:
-        verdicts = subscriber.take(2000)
+        verdicts = subscriber.take(500)
         assert subscriber.rest() == []
         assert process.wait(10) == 0
     assert no_holes(verdicts)
-    assert [v["outcome"] for v in verdicts if v["camera"] == "top"] == ["ok", "ng"] * 500
-    half = [v["camera"] for v in verdicts[:1000]]
-    assert 300 < half.count("top") < 700, "one camera starves the other"
+    assert [v["outcome"] for v in verdicts if v["camera"] == "top"] == ["ok", "ng"] * 125
+    half = [v["camera"] for v in verdicts[:250]]
+    assert 75 < half.count("top") < 175, "one camera starves the other"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -101,18 +101,21 @@ def test_the_endpoint_tells_what_happened_and_goes_with_the_daemon(box):
     assert float(samples[f'mekiki_verdicts_total{{{top},outcome="ok",reason="none"}}']) >= 4
     assert float(samples[f'mekiki_verdicts_total{{{top},outcome="ng",reason="defect"}}']) >= 2
     assert float(samples[f'mekiki_verdicts_total{{{top},outcome="unknown",reason="bad_frame"}}']) >= 2
-    for stage in ("queue", "infer", "decode", "total"):
+    for stage in ("read", "queue", "infer", "decode", "total"):
         assert float(samples[f'mekiki_stage_seconds_count{{{top},stage="{stage}"}}']) >= 6
-    assert float(samples[f"mekiki_frames_dropped_total{{{top}}}"]) == 0
-    assert float(samples["mekiki_bus_dropped_total"]) == 0
+    for how in ("undecoded", "replaced"):
+        assert float(samples[f'mekiki_frames_dropped_total{{{top},how="{how}"}}']) == 0
+    assert float(samples["mekiki_journal_ok"]) == 1
+    assert float(samples["mekiki_heartbeats_total"]) >= 1
+    assert float(samples['mekiki_publish_seconds_count{step="journal"}']) >= 6
     assert abs(float(samples[f"mekiki_last_frame_timestamp_seconds{{{top}}}"]) - time.time()) < 30
-    assert f'bundle="{verdicts[0]["bundle"]}",device="CPU",family="anomaly"' in text
+    assert f'bundle="{verdicts[0]["bundle"]}",{top},device="CPU",family="anomaly"' in text
     assert f'mekiki_epoch_info{{epoch="{verdicts[0]["epoch"]}"}} 1.0' in text
     assert not box.answers()
 
 
 def test_a_video_file_is_judged_to_its_end(box):
-    write_video(box.folder / "a.avi", 25, bright=10)
+    write_video(box.folder / "a.avi", [tiny.OK] * 10 + [tiny.NG] + [tiny.OK] * 14)
     box.write_source("a.avi", bus=WAIT)
     with Subscriber(box.address) as subscriber:
         assert box.run()[0] == 0
@@ -131,24 +134,6 @@ def test_a_real_clip_of_a_line_is_judged_to_its_end(box):
         assert box.run()[0] == 0
         verdicts = subscriber.rest()
     assert len(verdicts) == int(cv2.VideoCapture(str(clip)).get(cv2.CAP_PROP_FRAME_COUNT))
-    assert no_holes(verdicts)
-
-
-def test_a_network_camera_that_goes_and_comes_back_is_unknown_meanwhile(box):
-    with NetworkCamera(tiny.frame()) as camera:
-        box.write_source(camera.url, "reopen_s = 0.2\nread_timeout_s = 2", bus=WAIT)
-        with Subscriber(box.address) as subscriber, box.daemon() as process:
-            verdicts = subscriber.take(3)
-            camera.on = False
-            verdicts += [*_until(subscriber, "unknown"), subscriber.next()]
-            assert [v["reason"] for v in verdicts[-2:]] == ["camera_fault"] * 2
-            camera.image, camera.on = tiny.frame(tiny.NG), True
-            verdicts += _until(subscriber, "ng")
-            faults = sum(v["reason"] == "camera_fault" for v in verdicts)
-            assert f'mekiki_camera_faults_total{{camera="side"}} {faults}.0' in box.scrape()
-            process.send_signal(signal.SIGTERM)
-            verdicts += subscriber.rest(1.0)
-            assert process.wait(10) == 0
     assert no_holes(verdicts)
 
 
@@ -204,10 +189,3 @@ def test_help_loads_neither_openvino_nor_opencv():
     code = "import edge.cli, sys; print([n for n in ('openvino', 'cv2', 'zmq', 'numpy') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def _until(subscriber: Subscriber, outcome: str) -> list[dict]:
-    verdicts = [subscriber.next()]
-    while verdicts[-1]["outcome"] != outcome:
-        verdicts.append(subscriber.next())
-    return verdicts

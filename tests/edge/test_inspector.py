@@ -1,46 +1,65 @@
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from edge.cameras.frame import Fault, Frame, Grab
-from edge.inspector import Inspector, new_epoch
+from edge.cameras.frame import Checkup, Fault, Grab
+from edge.config import InferenceConfig
+from edge.inspector import Doubt, Inspector
+from edge.model import Model, prepare
+from edge.parts import Part
 from models.bundle import open_bundle
 from models.errors import ModelError
-from models.runner import Runner
+from models.health import Range, measure
 from models.verdict import Verdict
 from tests import tiny
 
 EPOCH = "20261123T080155.123456Z"
+SIZES = {(tiny.SIDE_PX, tiny.SIDE_PX)}
+INSPECTOR = Inspector(EPOCH)
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    return open_bundle(tiny.make_bundle(tmp_path_factory.mktemp("nan") / "b", nan=True))
+def model(tmp_path_factory) -> Model:
+    """With health limits, and a score that is NaN for a white picture."""
+    path = tmp_path_factory.mktemp("nan") / "b"
+    made = tiny.make_bundle(path, nan=True, health=tiny.limits(brightness=Range(low=10, high=256)))
+    return prepare(open_bundle(made), "CPU", InferenceConfig(), SIZES, 1)
 
 
-@pytest.fixture(scope="module")
-def inspector(opened) -> Inspector:
-    return Inspector(opened, Runner.of(opened), EPOCH)
+def part_of(image, fault=None) -> Part:
+    grab = Grab.now(image, "a.png", fault)
+    return Part("top", 7, grab.captured_ns, "A-17", 2.0, grab)
 
 
-def seen(inspector: Inspector, image, fault=None) -> Verdict:
-    verdict = inspector.inspect(Frame("top", 7, Grab.now(image, "a.png", fault)))
+def seen(model: Model, image, fault=None) -> Verdict:
+    """As the engine does it: what speaks against a picture, or what the model says."""
+    part = part_of(image, fault)
+    doubt = INSPECTOR.doubt_of(part, model)
+    part.started_ns = time.monotonic_ns()
+    if doubt is None:
+        judged = INSPECTOR.judged(part, model, model.runners[0].predict(image))
+    else:
+        judged = INSPECTOR.unknown(part, model, doubt)
+    verdict = judged.verdict
+    assert judged.grab is part.grab
     assert Verdict.model_validate_json(json.dumps(json.loads(verdict.model_dump_json()), allow_nan=False)) == verdict
     assert (verdict.epoch, verdict.camera, verdict.seq, verdict.source) == (EPOCH, "top", 7, "a.png")
+    assert (verdict.part_id, verdict.deadline_s) == ("A-17", 2.0)
     return verdict
 
 
-def test_a_dark_frame_is_ok_and_its_verdict_says_by_which_model(inspector, opened):
-    verdict = seen(inspector, tiny.frame(tiny.OK))
+def test_a_dark_frame_is_ok_and_its_verdict_says_by_which_model(model):
+    verdict = seen(model, tiny.frame(tiny.OK))
     assert (verdict.outcome, verdict.reason, verdict.detail, verdict.regions) == ("ok", None, None, ())
-    assert (verdict.bundle, verdict.device, verdict.precision) == (opened.digest, "CPU", "f32")
+    assert (verdict.bundle, verdict.device, verdict.precision) == (model.bundle.digest, "CPU", "f32")
     assert verdict.score < verdict.threshold == 0.5
 
 
-def test_a_bright_patch_is_ng_and_the_region_is_around_it(inspector):
-    verdict = seen(inspector, tiny.frame(tiny.NG, 100, 200))
+def test_a_bright_patch_is_ng_and_the_region_is_around_it(model):
+    verdict = seen(model, tiny.frame(tiny.NG, 100, 200))
     assert (verdict.outcome, verdict.reason) == ("ng", "defect")
     (region,) = verdict.regions
     assert (region.x_px, region.y_px) == (0, 0)
@@ -49,15 +68,15 @@ def test_a_bright_patch_is_ng_and_the_region_is_around_it(inspector):
     assert region.score == verdict.score
 
 
-def test_a_score_that_is_no_number_is_unknown_and_the_json_has_no_nan(inspector):
-    verdict = seen(inspector, tiny.frame(tiny.WHITE))
+def test_a_score_that_is_no_number_is_unknown_and_the_json_has_no_nan(model):
+    verdict = seen(model, tiny.frame(tiny.WHITE))
     assert (verdict.outcome, verdict.reason, verdict.score) == ("unknown", "not_finite", None)
     assert "not a number" in verdict.detail
 
 
 @pytest.mark.parametrize("fault", [Fault("camera_fault", "gone"), Fault("bad_frame", "torn\nin two")])
-def test_a_fault_is_unknown_with_its_reason_on_one_line(inspector, fault):
-    verdict = seen(inspector, None, fault)
+def test_a_fault_is_unknown_with_its_reason_on_one_line(model, fault):
+    verdict = seen(model, None, fault)
     assert (verdict.outcome, verdict.reason, verdict.score) == ("unknown", fault.reason, None)
     assert verdict.detail == fault.detail.replace("\n", " ")
 
@@ -72,41 +91,76 @@ def test_a_fault_is_unknown_with_its_reason_on_one_line(inspector, fault):
         None,
     ],
 )
-def test_an_odd_frame_is_unknown_and_the_next_one_is_judged(inspector, image):
-    verdict = seen(inspector, image)
+def test_an_odd_frame_is_unknown_and_the_next_one_is_judged(model, image):
+    verdict = seen(model, image)
     assert (verdict.outcome, verdict.reason) == ("unknown", "bad_frame")
-    assert seen(inspector, tiny.frame()).outcome == "ok"
+    assert seen(model, tiny.frame()).outcome == "ok"
 
 
-def test_a_model_that_fails_is_unknown_and_not_ok(opened):
-    class BrokenRunner(Runner):
-        def predict(self, image):
-            raise ModelError("CPU: inference failed (out of memory);\nsee the device's driver")
-
-    broken = BrokenRunner(opened.model_xml, opened.manifest.decoder, "f32")
-    verdict = seen(Inspector(opened, broken, EPOCH), tiny.frame())
-    assert (verdict.outcome, verdict.reason) == ("unknown", "model_error")
-    assert verdict.detail == "CPU: inference failed (out of memory); see the device's driver"
+def test_a_model_that_fails_is_unknown_and_not_ok(model):
+    error = ModelError("CPU: inference failed (out of memory);\nsee the device's driver")
+    judged = INSPECTOR.judged(part_of(tiny.frame()), model, error)
+    assert (judged.verdict.outcome, judged.verdict.reason) == ("unknown", "model_error")
+    assert judged.verdict.detail == "CPU: inference failed (out of memory); see the device's driver"
+    assert judged.prediction is None
 
 
-def test_a_name_that_is_not_utf_8_does_not_break_the_verdict(inspector):
-    verdict = seen(inspector, None, Fault("bad_frame", "line/\udcff.png: 0 bytes"))
+def test_a_name_that_is_not_utf_8_does_not_break_the_verdict(model):
+    verdict = seen(model, None, Fault("bad_frame", "line/\udcff.png: 0 bytes"))
     assert verdict.detail == "line/?.png: 0 bytes"
 
 
-def test_the_stages_are_seconds_since_capture(inspector):
-    grab = Grab.now(tiny.frame())
-    time.sleep(0.05)
-    stages = inspector.inspect(Frame("top", 0, grab)).stages
-    assert 0.05 <= stages.queue_s < stages.total_s < 5
-    assert 0 < stages.infer_s < stages.total_s - stages.queue_s
+def test_a_picture_outside_of_the_limits_is_a_doubt_and_a_fit_one_is_none(model):
+    black = checked(np.zeros((64, 64, 3), np.uint8))
+    doubt = INSPECTOR.doubt_of(black, model)
+    assert doubt.reason == "too_dark"
+    assert "brightness 0 of 255, trained on 10 to 256" in doubt.detail
+    assert INSPECTOR.doubt_of(checked(tiny.frame()), model) is None
+
+
+def test_a_picture_that_turns_out_unfit_while_the_device_worked_is_unknown(model):
+    part = checked(np.zeros((64, 64, 3), np.uint8))
+    verdict = INSPECTOR.judged(part, model, model.runners[0].predict(part.grab.image)).verdict
+    assert (verdict.outcome, verdict.reason, verdict.score) == ("unknown", "too_dark", None)
+
+
+def test_a_picture_is_waited_for_until_it_was_measured_and_is_unknown_when_it_never_is(model):
+    part = part_of(tiny.frame())
+    assert not INSPECTOR.waits_for_checkup(part, model)
+    part.grab = replace(part.grab, checkup=Checkup())
+    assert INSPECTOR.waits_for_checkup(part, model)
+    assert INSPECTOR.doubt_of(part, model) is None
+    part.grab.checkup.is_done = True
+    assert not INSPECTOR.waits_for_checkup(part, model)
+    verdict = INSPECTOR.judged(part, model, model.runners[0].predict(part.grab.image)).verdict
+    assert (verdict.outcome, verdict.reason) == ("unknown", "camera_fault")
+
+
+def test_health_is_not_asked_where_nobody_measures(model):
+    assert INSPECTOR.doubt_of(part_of(np.zeros((64, 64, 3), np.uint8)), model) is None
+
+
+def test_a_part_that_never_had_a_picture_has_a_verdict_too(model):
+    part = Part("top", 7, time.monotonic_ns(), "A-17", None)
+    verdict = INSPECTOR.unknown(part, model, Doubt("overload", "8 parts wait already")).verdict
+    assert (verdict.outcome, verdict.reason, verdict.detail) == ("unknown", "overload", "8 parts wait already")
+    assert (verdict.part_id, verdict.source, verdict.score) == ("A-17", None, None)
+
+
+def test_the_stages_are_seconds_since_capture(model):
+    captured_ns = time.monotonic_ns() - 100_000_000
+    grab = Grab(captured_ns, time.time_ns(), captured_ns + 30_000_000, tiny.frame())
+    part = Part("top", 0, captured_ns, None, None, grab)
+    part.started_ns = captured_ns + 80_000_000
+    stages = INSPECTOR.judged(part, model, model.runners[0].predict(grab.image)).verdict.stages
+    assert (stages.read_s, stages.queue_s) == (pytest.approx(0.03), pytest.approx(0.05))
+    assert 0 < stages.infer_s < 5
     assert stages.decode_s > 0
+    assert 0.1 + stages.infer_s <= stages.total_s < 10
 
 
-def test_a_later_epoch_sorts_after_an_earlier_one():
-    epochs = []
-    for _ in range(3):
-        epochs.append(new_epoch())
-        time.sleep(0.001)
-    assert epochs == sorted(set(epochs))
-    assert len(epochs[0]) == len("20261123T080155.123456Z")
+def checked(image) -> Part:
+    """As the camera's process measured it."""
+    part = part_of(image)
+    part.grab = replace(part.grab, checkup=Checkup(measure(image), is_done=True))
+    return part

@@ -1,5 +1,6 @@
 import socket
 import urllib.request
+from typing import get_args
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -8,9 +9,9 @@ from edge.config import MetricsConfig
 from edge.metrics import Endpoint, Metrics
 from models.bundle import open_bundle
 from models.errors import ConfigError, MekikiError
-from models.verdict import Stages
+from models.verdict import Reason, Stages
 from tests.edge.box import free_port
-from tests.edge.test_bus import verdict
+from tests.edge.outlet import verdict
 
 
 @pytest.fixture
@@ -23,10 +24,16 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 def test_every_series_of_a_camera_is_there_at_zero_before_its_first_event(metrics):
-    assert value(metrics, "mekiki_frames_dropped_total", camera="top") == 0
+    for how in ("undecoded", "replaced"):
+        assert value(metrics, "mekiki_frames_dropped_total", camera="top", how=how) == 0
+    for socket_name in ("bus", "replay", "trigger", "pictures"):
+        assert value(metrics, "mekiki_bad_messages_total", socket=socket_name) == 0
+    for result in ("switched", "refused"):
+        assert value(metrics, "mekiki_model_swaps_total", result=result) == 0
     assert value(metrics, "mekiki_camera_faults_total", camera="top") == 0
-    assert value(metrics, "mekiki_bus_dropped_total") == 0
-    for outcome, reason in (("ok", "none"), ("ng", "defect"), ("unknown", "not_finite"), ("unknown", "camera_fault")):
+    assert value(metrics, "mekiki_evidence_lost_total") == 0
+    unknowns = [("unknown", reason) for reason in get_args(Reason) if reason != "defect"]
+    for outcome, reason in (("ok", "none"), ("ng", "defect"), *unknowns):
         assert value(metrics, "mekiki_verdicts_total", camera="top", outcome=outcome, reason=reason) == 0
 
 
@@ -42,10 +49,11 @@ def test_verdicts_are_counted_by_outcome_and_reason(metrics):
 
 
 def test_stages_are_seconds_and_a_frame_without_inference_counts_none(metrics):
-    stages = Stages(queue_s=0.1, infer_s=0.02, decode_s=0.001, total_s=0.121)
+    stages = Stages(read_s=0.004, queue_s=0.1, infer_s=0.02, decode_s=0.001, total_s=0.125)
     metrics.verdict(verdict(0).model_copy(update={"stages": stages}))
     metrics.verdict(verdict(1))  # its infer_s is 0: nothing was inferred
     assert value(metrics, "mekiki_stage_seconds_sum", camera="top", stage="infer") == pytest.approx(0.02)
+    assert value(metrics, "mekiki_stage_seconds_sum", camera="top", stage="read") == pytest.approx(0.004)
     assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="infer") == 1
     assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="total") == 2
     assert value(metrics, "mekiki_stage_seconds_bucket", camera="top", stage="infer", le="0.02") == 1
@@ -53,11 +61,37 @@ def test_stages_are_seconds_and_a_frame_without_inference_counts_none(metrics):
 
 def test_the_model_and_the_epoch_are_named(metrics, bundle):
     opened = open_bundle(bundle)
-    metrics.model(opened, "CPU", "f32")
+    metrics.model("top", opened, "CPU", "f32")
     metrics.epoch("20261123T080155.123456Z")
-    labels = {"bundle": opened.digest, "family": "anomaly", "model": "patchcore", "device": "CPU", "precision": "f32"}
+    labels = {
+        "camera": "top",
+        "bundle": opened.digest,
+        "family": "anomaly",
+        "model": "patchcore",
+        "device": "CPU",
+        "precision": "f32",
+    }
     assert value(metrics, "mekiki_model_info", **labels) == 1
     assert value(metrics, "mekiki_epoch_info", epoch="20261123T080155.123456Z") == 1
+
+
+def test_a_switched_model_replaces_the_name_of_the_old_one(metrics, bundle, newer):
+    for path in (bundle, newer):
+        metrics.model("top", open_bundle(path), "CPU", "f32")
+    named = [sample.labels["bundle"] for family in metrics.registry.collect() if family.name == "mekiki_model"
+             for sample in family.samples]  # fmt: skip
+    assert named == [open_bundle(newer).digest]
+
+
+def test_the_journal_says_whether_verdicts_reach_the_disk_and_counts_what_did_not(metrics):
+    metrics.journal(ok=True, pending=0)
+    metrics.journal(ok=False, pending=7)
+    assert value(metrics, "mekiki_journal_ok") == 0
+    assert value(metrics, "mekiki_journal_pending") == 7
+    assert value(metrics, "mekiki_journal_errors_total") == 1
+    metrics.journal(ok=True, pending=0)
+    assert value(metrics, "mekiki_journal_ok") == 1
+    assert value(metrics, "mekiki_journal_errors_total") == 1
 
 
 def test_two_daemons_in_one_process_do_not_share_numbers(metrics):
@@ -70,7 +104,7 @@ def test_the_endpoint_serves_until_it_is_closed_and_frees_its_port(metrics):
     config = MetricsConfig(port=free_port())
     endpoint = Endpoint(config, metrics.registry)
     with urllib.request.urlopen(f"http://127.0.0.1:{config.port}/metrics") as answer:
-        assert b"mekiki_bus_dropped_total 0.0" in answer.read()
+        assert b"mekiki_heartbeats_total 0.0" in answer.read()
     assert endpoint.thread.name == "metrics"
     endpoint.close()
     assert not endpoint.thread.is_alive()

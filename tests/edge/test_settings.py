@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.camera_config import FolderConfig, OpenCVConfig
 from edge.cli import main
-from edge.config import FolderConfig, OpenCVConfig
 from edge.settings import load_settings
 from models.errors import ConfigError
 
@@ -74,6 +74,13 @@ def test_a_unit_in_the_value_is_refused_and_the_line_says_which_unit_is_wanted(t
     assert line.endswith("(got '2s'); give a number of seconds")
 
 
+def test_a_table_that_is_wrong_as_a_whole_is_not_printed(tmp_path):
+    both = FOLDER.replace('path = "line"', 'path = "line"\nbundle = "b"\nstore = "s"')
+    line = refused(tmp_path, f'bundle = "b"\n{both}')
+    assert "camera[0]: " in line
+    assert "got" not in line
+
+
 @pytest.mark.parametrize(
     ("extra", "complaint"),
     [
@@ -108,9 +115,72 @@ def test_no_camera_is_refused(tmp_path):
     assert "camera: missing; add it" in refused(tmp_path, 'bundle = "b"\n')
 
 
-@pytest.mark.parametrize(("head", "found"), [("", "neither"), ('bundle = "b"\nstore = "s"\n', "both")])
-def test_exactly_one_of_bundle_and_store_is_wanted(tmp_path, head, found):
-    assert f"{found} of bundle and store set, exactly one was wanted" in refused(tmp_path, head + FOLDER)
+def test_not_both_of_bundle_and_store_are_wanted(tmp_path):
+    both = 'bundle = "b"\nstore = "s"\n'
+    assert "both of bundle and store set, exactly one was wanted" in refused(tmp_path, both + FOLDER)
+    assert "both bundle and store set, at most one was wanted" in refused(tmp_path, FOLDER + both)
+
+
+def test_a_camera_without_any_model_is_refused_and_named(tmp_path):
+    line = refused(tmp_path, f'{FOLDER}bundle = "b"\n{DEVICE}')
+    assert "neither of bundle and store set, and camera 'side' names no model of its own" in line
+
+
+def test_cameras_with_models_of_their_own_need_none_for_all(tmp_path):
+    settings = load_settings(settings_file(tmp_path, f'{FOLDER}bundle = "b"\n{DEVICE}store = "s"\n'))
+    assert [camera.bundle for camera in settings.camera] == [tmp_path / "b", None]
+    assert [camera.store for camera in settings.camera] == [None, tmp_path / "s"]
+
+
+def test_state_and_keys_are_relative_to_the_settings_file_too(tmp_path):
+    text = f'bundle = "b"\nstate = "here"\n{FOLDER}[bus]\nkeys = "keys"\n'
+    settings = load_settings(settings_file(tmp_path, text))
+    assert (settings.state, settings.bus.keys) == (tmp_path / "here", tmp_path / "keys")
+
+
+def test_the_state_folder_is_the_one_that_systemd_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/mekiki:/var/lib/other")
+    assert str(load_settings(settings_file(tmp_path, f'bundle = "b"\n{FOLDER}')).state) == "/var/lib/mekiki"
+
+
+@pytest.mark.parametrize("setting", ["bind", "replay", "trigger", "pictures"])
+def test_a_socket_that_others_can_reach_without_a_key_is_refused(tmp_path, setting):
+    head = f'bundle = "b"\n{FOLDER}[bus]\n{setting} = "tcp://0.0.0.0:6000"\n'
+    assert f"{setting} is reachable from other machines without a key; run `mekiki-edge keys" in refused(tmp_path, head)
+    assert load_settings(settings_file(tmp_path, f'{head}keys = "k"\n')).bus.addresses[setting] == "tcp://0.0.0.0:6000"
+
+
+def test_two_sockets_on_one_address_are_refused(tmp_path):
+    text = f'bundle = "b"\n{FOLDER}[bus]\npictures = "tcp://127.0.0.1:5556"\n'
+    assert "bind, replay, trigger and pictures want an address each" in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("[inference]\nrequests = 0", "inference.requests: "),
+        ("[inference]\nhint = 'fast'", "inference.hint: "),
+        ("[journal]\nmax_verdicts = 1", "journal.max_verdicts: "),
+        ("[evidence]\nok_share = 2", "evidence.ok_share: "),
+        ("[evidence]\nok_shares = 1", "evidence.ok_shares: unknown setting; did you mean ok_share?"),
+        ("[bus]\nipc_mode = '0999'", "bus.ipc_mode: "),
+    ],
+)
+def test_each_table_refuses_what_is_out_of_bounds_or_unknown_in_it(tmp_path, table, complaint):
+    assert complaint in refused(tmp_path, f'bundle = "b"\n{FOLDER}{table}\n')
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ('trigger = "plc"', "'free', 'external' or 'presence'"),
+        ("deadline_s = 0", "camera[0].deadline_s: "),
+        ("max_repeats = -1", "camera[0].max_repeats: "),
+        ("queue = 0", "camera[0].queue: "),
+    ],
+)
+def test_what_a_part_waits_for_has_bounds(tmp_path, extra, complaint):
+    assert complaint in refused(tmp_path, f'bundle = "b"\n{FOLDER}{extra}\n')
 
 
 def test_a_toml_error_is_refused_with_its_line(tmp_path):
@@ -132,8 +202,10 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_variable_overrides_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("MEKIKI_DEVICE", "NPU")
     monkeypatch.setenv("MEKIKI_BUS__BIND", "ipc:///tmp/mekiki.sock")
+    monkeypatch.setenv("MEKIKI_EVIDENCE__MAX_BYTES", "0")
     settings = load_settings(settings_file(tmp_path, f'bundle = "b"\ndevice = "CPU"\n{FOLDER}[metrics]\nport = 9000\n'))
     assert (settings.device, settings.bus.bind, settings.metrics.port) == ("NPU", "ipc:///tmp/mekiki.sock", 9000)
+    assert settings.evidence.max_bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """What must stop a start: one line that says what to do, the right exit code, no traceback."""
 
+import os
 import socket
 
 import pytest
 
 from edge.cli import main
+from edge.keys import make_keys
 from models.bundle import MANIFEST, MODEL_BIN
 from tests import tiny
-from tests.edge.box import Box, free_port, wait_for
+from tests.edge.box import Box, children, free_port, wait_for
 
 
 def refused(box: Box, capsys, command: str = "run") -> str:
@@ -91,26 +93,43 @@ def test_a_camera_that_does_not_open_stops_the_start_and_nothing_else_is_said(re
     assert "does not open; check the address" in err
 
 
-def test_one_camera_that_does_not_open_closes_those_that_did(ready, monkeypatch):
-    closed = []
-
-    def close(camera):
-        closed.append(camera)
-
-    monkeypatch.setattr("edge.cameras.folder.FolderCamera.close", close)
+def test_one_camera_that_does_not_open_ends_the_processes_of_those_that_did(ready):
+    before = set(children(os.getpid()))
     top = '[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\n'
     ready.write(top + top.replace('"top"', '"side"').replace('"line"', '"none"'))
     assert main(["run", "--config", str(ready.config)]) == 1
-    assert len(closed) == 1
+    assert set(children(os.getpid())) <= before
 
 
-@pytest.mark.parametrize(("port", "table"), [("bus_port", "[bus] bind"), ("metrics_port", "[metrics] port")])
+@pytest.mark.parametrize(
+    ("port", "table"),
+    [("bus_port", "[bus] bind"), ("replay_port", "[bus] replay"), ("metrics_port", "[metrics] port")],
+)
 def test_a_busy_port_stops_the_start_and_is_named(ready, capsys, port, table):
     with socket.create_server(("127.0.0.1", getattr(ready, port))):
         line = refused(ready, capsys)
     assert f"{getattr(ready, port)}" in line
     assert f"already in use; stop what holds it (another mekiki-edge?) or set {table}" in line
     assert not ready.answers()
+
+
+def test_a_busy_trigger_port_stops_the_start_of_a_box_that_is_triggered_and_of_no_other(ready, capsys):
+    with socket.create_server(("127.0.0.1", ready.trigger_port)):
+        assert main(["run", "--config", str(ready.config)]) == 0
+        ready.write_folder("line", 'trigger = "external"')
+        assert "set [bus] trigger" in refused(ready, capsys)
+
+
+def test_a_second_daemon_on_the_same_state_folder_is_refused(ready, capsys):
+    ready.write_folder("line", "loop = true\nfps = 100")
+    with ready.daemon() as first:
+        wait_for(ready.answers)
+        other = Box(ready.folder, ready.bundle)
+        wait_for((ready.folder / "state" / "journal.db").exists)
+        other.write_folder("line")
+        line = refused(other, capsys)
+        assert "journal.db: in use; stop the other mekiki-edge, or set `state`" in line
+        assert first.poll() is None
 
 
 def test_a_second_daemon_on_the_same_ports_is_refused_and_the_first_goes_on(ready):
@@ -125,6 +144,8 @@ def test_a_second_daemon_on_the_same_ports_is_refused_and_the_first_goes_on(read
 
 
 def test_an_address_that_is_not_of_this_machine_is_a_wrong_setting(ready, capsys, monkeypatch):
+    make_keys(ready.folder / "keys", ["plc"])
+    monkeypatch.setenv("MEKIKI_BUS__KEYS", str(ready.folder / "keys"))
     monkeypatch.setenv("MEKIKI_BUS__BIND", "tcp://203.0.113.9:5555")
     assert main(["run", "--config", str(ready.config)]) == 2
     assert "bus tcp://203.0.113.9:5555: " in capsys.readouterr().err

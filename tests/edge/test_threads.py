@@ -1,24 +1,36 @@
 """What happens when a thread dies or hangs: the daemon stops and names it."""
 
 import contextlib
+import os
 import threading
 
 import pytest
 
 import edge.daemon
 from edge.cameras.frame import Grab
-from edge.daemon import Daemon, Signals, run_daemon
+from edge.daemon import Daemon, run_daemon
+from edge.engine import HangError
 from edge.settings import load_settings
+from edge.signals import Signals
+from edge.startup import StoppedError
 from edge.worker import Worker, died
 from models.errors import MekikiError
 from tests import tiny
-from tests.edge.box import Subscriber
+from tests.edge.box import Subscriber, children
 
 
 @pytest.fixture
 def settings(box):
     box.images("line", [tiny.OK, tiny.NG])
     return load_settings(box.write_folder("line", "loop = true\nfps = 200"))
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def broken(*_, **__):
+    raise RuntimeError("a bug")
 
 
 def test_a_worker_keeps_its_exception_and_says_that_it_ended():
@@ -38,70 +50,89 @@ def test_a_worker_that_did_its_work_did_not_die():
     assert died([worker]) is None
 
 
-def test_a_dead_capture_thread_stops_the_daemon_and_is_named(settings, monkeypatch):
-    def broken(_):
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr("edge.cameras.folder.FolderCamera.read", broken)
-    with pytest.raises(MekikiError, match=r"thread capture-top died \(RuntimeError: a bug\); stopped"):
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        ("edge.capture.Capture._arrived", "capture-top"),
+        ("edge.engine.Engine._watch_lanes", "inspect"),
+        ("edge.inspector.Inspector.judged", "infer-0"),
+        ("edge.lane._result", "infer-0"),
+        ("edge.bus.Bus.publish", "publish"),
+        ("edge.replay.Replay.run", "replay"),
+    ],
+)
+def test_a_dead_thread_stops_the_daemon_and_is_named(settings, monkeypatch, step, name):
+    monkeypatch.setattr(step, broken)
+    before = set(children(os.getpid()))
+    with pytest.raises(MekikiError, match=rf"thread {name} died \(RuntimeError: a bug\); stopped"):
         run_daemon(settings)
+    assert not threads() & {"capture-top", "inspect", "infer-0", "publish", "replay", "journal", "evidence"}
+    assert set(children(os.getpid())) <= before
 
 
-def test_a_dead_inspect_thread_stops_the_daemon_though_a_camera_waits_for_it(settings, monkeypatch):
-    def broken(*_):
-        raise RuntimeError("a bug")
+def test_a_capture_that_does_not_end_is_named_and_what_it_gave_before_is_published(box, settings, monkeypatch):
+    hang = threading.Event()
 
-    monkeypatch.setattr("edge.inspector.Inspector.inspect", broken)
-    with pytest.raises(MekikiError, match=r"thread inspect died \(RuntimeError: a bug\)"):
-        run_daemon(settings)
-    assert not [thread for thread in threading.enumerate() if thread.name == "capture-top"]
+    def hanging(capture):
+        capture._sink.arrived("top", Grab.now(tiny.frame(tiny.NG)))
+        hang.wait(30)
 
-
-def test_a_camera_that_hangs_is_named_and_what_it_gave_before_is_published(box, settings, monkeypatch):
-    hang, grabs = threading.Event(), iter([Grab.now(tiny.frame(tiny.NG))])
-
-    def hanging(_):
-        if (grab := next(grabs, None)) is None:
-            hang.wait(30)
-        return grab
-
-    monkeypatch.setattr("edge.cameras.folder.FolderCamera.read", hanging)
+    monkeypatch.setattr("edge.capture.Capture.run", hanging)
     monkeypatch.setattr(edge.daemon, "_CAPTURES_S", 0.2)
     signals = Signals()
     with Subscriber(box.address) as subscriber, contextlib.ExitStack() as stack:
         daemon = Daemon(settings.model_copy(update={"bus": _patient(settings)}), signals, stack)
-        stopper = threading.Timer(0.5, signals.note, (15, None))
-        stopper.start()
-        with pytest.raises(MekikiError, match="thread capture-top did not end in time"):
-            daemon.run()
-        assert subscriber.next(1)["outcome"] == "ng"
+        runner = threading.Thread(target=lambda: errors.append(_error_of(daemon)))
+        errors: list[Exception | None] = []
+        runner.start()
+        assert subscriber.next()["outcome"] == "ng"
+        signals.note(15, None)
+        runner.join(20)
     hang.set()
+    (error,) = errors
+    assert isinstance(error, HangError)
+    assert "thread capture-top did not end in time" in str(error)
 
 
-def test_a_signal_before_the_threads_start_closes_the_cameras_and_starts_none(settings, monkeypatch):
-    closed = []
-
-    def close(camera):
-        closed.append(camera)
-
-    monkeypatch.setattr("edge.cameras.folder.FolderCamera.close", close)
-    signals = Signals()
+def test_a_signal_while_the_cameras_open_ends_the_start_and_leaves_no_process(settings):
+    before, signals = set(children(os.getpid())), Signals()
     signals.note(15, None)
-    with contextlib.ExitStack() as stack:
-        Daemon(settings, signals, stack).run()
-    assert len(closed) == 1
-    assert not [thread for thread in threading.enumerate() if thread.name == "inspect"]
+    with contextlib.ExitStack() as stack, pytest.raises(StoppedError):
+        Daemon(settings, signals, stack)
+    assert set(children(os.getpid())) <= before
 
 
-def test_verdicts_that_do_not_fit_the_bus_are_counted_and_logged_once(settings, monkeypatch, caplog):
-    monkeypatch.setattr("edge.bus.Bus.publish", lambda *_: False)
-    signals = Signals()
+def test_a_signal_before_the_threads_start_ends_the_cameras_and_starts_none(settings):
+    before, signals = set(children(os.getpid())), Signals()
     with contextlib.ExitStack() as stack:
         daemon = Daemon(settings, signals, stack)
-        threading.Timer(0.5, signals.note, (15, None)).start()
+        assert set(children(os.getpid())) > before
+        signals.note(15, None)
         daemon.run()
-        assert daemon.metrics.registry.get_sample_value("mekiki_bus_dropped_total") > 5
-    assert caplog.text.count("a subscriber reads too slowly") == 1
+        assert "inspect" not in threads()
+    assert set(children(os.getpid())) <= before
+
+
+def test_the_threads_have_the_names_that_the_log_shows(box, settings):
+    signals = Signals()
+    with Subscriber(box.address) as subscriber, contextlib.ExitStack() as stack:
+        daemon = Daemon(settings.model_copy(update={"bus": _patient(settings)}), signals, stack)
+        runner = threading.Thread(target=daemon.run)
+        runner.start()
+        subscriber.next()
+        names = threads()
+        signals.note(15, None)
+        runner.join(20)
+    assert {"capture-top", "inspect", "infer-0", "publish", "replay", "journal", "evidence", "metrics"} <= names
+    assert not threads() & {"capture-top", "inspect", "infer-0", "publish", "replay", "journal", "evidence", "metrics"}
+
+
+def _error_of(daemon: Daemon) -> Exception | None:
+    try:
+        daemon.run()
+    except MekikiError as error:
+        return error
+    return None
 
 
 def _patient(settings):

@@ -35,24 +35,24 @@ def test_more_sizes_than_are_kept_compiled_give_the_same_scores_again(bundle):
     first = [runner.predict(frame).score for frame in frames]
     assert len(set(first)) == len(first)
     assert [runner.predict(frame).score for frame in reversed(frames)] == first[::-1]
-    assert len(runner._compiled) == _MAX_COMPILED
+    assert len(runner._compiled.models) == _MAX_COMPILED
 
 
 def test_the_size_that_is_in_use_stays_compiled(bundle):
     runner = Runner.of(open_bundle(bundle))
     line = coloured()
     runner.predict(line)
-    kept = runner._compiled[60, 80]
+    kept = runner._compiled.models[60, 80]
     for i in range(_MAX_COMPILED + 2):
         runner.predict(coloured(10 + i, 10))
         runner.predict(line)
-    assert runner._compiled[60, 80] is kept
+    assert runner._compiled.models[60, 80] is kept
 
 
 def test_warm_up_compiles_for_the_size_of_the_camera(bundle):
     runner = Runner.of(open_bundle(bundle))
     runner.warm_up(60, 80)
-    assert list(runner._compiled) == [(60, 80)]
+    assert list(runner._compiled.models) == [(60, 80)]
 
 
 ODD_MEMORY = {
@@ -83,18 +83,18 @@ def test_the_copy_of_such_a_frame_is_held_while_the_device_reads_it(bundle):
     """What the test above sees by chance only, seen for sure: numpy reports its memory to tracemalloc."""
     runner, frame, held = Runner.of(open_bundle(bundle)), coloured(500, 700)[:, ::-1], []
     runner.predict(frame)
-    request = runner._compiled[500, 700]
+    request = runner._requests[500, 700]
 
     class Watched:
         def __getattr__(self, name):
             return getattr(request, name)
 
-        def infer(self):
+        def start_async(self):
             ours = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
             held.extend(trace.size for trace in tracemalloc.take_snapshot().filter_traces([ours]).traces)
-            request.infer()
+            request.start_async()
 
-    runner._compiled[500, 700] = Watched()
+    runner._requests[500, 700] = Watched()
     tracemalloc.start()
     try:
         runner.predict(frame)
@@ -227,9 +227,9 @@ def test_a_device_that_fails_is_a_model_error_that_names_it(bundle, monkeypatch)
         def set_input_tensor(self, tensor):
             pass
 
-        def infer(self):
+        def start_async(self):
             raise RuntimeError("Exception from src/inference/a.cpp:1:\n\n  the device was lost\n\n")
 
-    runner._compiled[60, 80] = Failing()
+    runner._requests[60, 80] = Failing()
     with pytest.raises(ModelError, match=r"^CPU: inference failed \(the device was lost\); see"):
         runner.predict(coloured())

@@ -10,6 +10,7 @@ from models.bundle import MODEL_BIN, open_bundle
 from models.errors import DatasetError
 from models.files import sha256_of
 from models.golden import check_golden
+from models.health import limits_of, measure, unfit
 from models.images import read_image
 from models.runner import Runner
 from tests.trainer.conftest import BANK, SIZE_PX, fit_arguments, said_by
@@ -69,6 +70,39 @@ def test_the_manifest_says_what_stands_behind_the_threshold(fitted):
 def test_among_the_golden_images_are_good_ones_and_bad_ones(fitted):
     outcomes = {golden.file: golden.outcome for golden in fitted.bundle.manifest.golden}
     assert outcomes == {"golden/good.png": "ok", "golden/defect.png": "ng", "golden/defaced.png": "ng"}
+
+
+def test_the_limits_of_health_are_those_of_the_images_learned_from_as_the_camera_gives_them(fitted):
+    limits = fitted.bundle.manifest.health
+    assert limits == limits_of([measure(read_image(path)) for path in fitted.plates.train])
+    assert limits.n_images == 8
+    shown = (
+        f"unknown unless its brightness is {limits.brightness.low:.0f} to {limits.brightness.high:.0f}, its sharpness"
+    )
+    assert shown in fitted.said
+
+
+def test_unseen_plates_good_and_bad_are_fit_to_be_judged_and_dark_or_blurred_ones_are_not(fitted):
+    limits = fitted.bundle.manifest.health
+    for seed in range(1000, 1020):
+        image = plate(seed, hole=seed % 2 == 0)
+        assert unfit(measure(image), limits) is None
+        assert unfit(measure(cv2.convertScaleAbs(image, alpha=0.4)), limits)[0] == "too_dark"
+        assert unfit(measure(cv2.GaussianBlur(image, (0, 0), 4)), limits)[0] == "blurred"
+
+
+def test_light_that_was_varied_in_training_is_fit(fitted):
+    augmentation, limits = fitted.bundle.manifest.training.augmentation, fitted.bundle.manifest.health
+    brightness = [measure(read_image(path)).brightness for path in fitted.plates.train]
+    assert limits.brightness.low <= min(brightness) * (1 - augmentation.brightness) * 1.05
+    assert limits.brightness.high >= max(brightness) * (1 + augmentation.brightness) * 0.95
+
+
+def test_with_too_few_images_to_see_their_scatter_health_is_not_checked(plates, weights, tmp_path):
+    arguments = fit_arguments(plates.root / "train", tmp_path / "few.bundle", "--weights", weights, "--limit", 4)
+    said = said_by(arguments)
+    assert open_bundle(tmp_path / "few.bundle").manifest.health is None
+    assert "health: not checked on the line; 5 good images or more show how light, focus and place vary\n" in said
 
 
 def test_every_unseen_plate_is_judged_right(fitted):

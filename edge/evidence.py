@@ -1,0 +1,183 @@
+"""Keeps frames with their verdict, for review and for training again.
+
+`offer` is called on the `publish` thread after the verdict has left; `run` is the `evidence` thread's body.
+What happens here never holds up a verdict: a frame that does not fit into the queue, or not onto the disk,
+is counted as lost.
+"""
+
+import contextlib
+import logging
+import os
+import random
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import cv2
+
+from edge.config import EvidenceConfig
+from edge.kept import Kept, Kind, kind_of
+from edge.metrics import Metrics
+from models.errors import MekikiError
+from models.files import make_folder, write_whole
+from models.prediction import Image
+from models.verdict import Verdict
+
+_log = logging.getLogger(__name__)
+
+MAX_WAITING: Final = 16  # frames
+MAX_WAITING_BYTES: Final = 256_000_000
+_TIDY_EVERY_S = 60.0
+_DAY_NS = 86_400_000_000_000
+_NICE = 10
+_DONE: Final = object()
+_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    verdict: Verdict
+    image: Image  # a copy of our own
+    kind: Kind
+
+
+class Evidence:
+    """Frames on their way to the disk."""
+
+    def __init__(self, folder: Path, config: EvidenceConfig, metrics: Metrics, seed: int = 0) -> None:
+        """Nothing is read or written before `run`."""
+        self._folder, self._config, self._metrics = folder, config, metrics
+        self._random = random.Random(seed)  # noqa: S311 - chooses a sample, guards nothing
+        self._kept = Kept(folder, config.borderline)
+        self._changed = threading.Condition()
+        self._waiting: deque[_Job] = deque()
+        self._waiting_bytes = 0
+        self._until_s: float | None = None  # time.monotonic() by which `run` ends
+        self._failing = False
+
+    def offer(self, verdict: Verdict, image: Image | None) -> None:
+        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises."""
+        kind = self._wanted(verdict)
+        if kind is None or image is None:
+            return
+        with self._changed:
+            fits = not self._waiting or self._waiting_bytes + image.nbytes <= MAX_WAITING_BYTES
+            if self._until_s is not None or len(self._waiting) >= MAX_WAITING or not fits:
+                self._metrics.evidence_lost()
+                return
+            self._waiting.append(_Job(verdict, image.copy(), kind))
+            self._waiting_bytes += image.nbytes
+            self._changed.notify()
+
+    def finish(self, within_s: float = 5.0) -> None:
+        """Lets `run` write what waits and end; what is not on the disk by then is lost. Any thread."""
+        with self._changed:
+            self._until_s = time.monotonic() + within_s
+            self._changed.notify()
+
+    def run(self) -> None:
+        """The thread's body; ends after `finish`. A disk that refuses is logged once, and tried with every frame."""
+        step_back()
+        loading, listed, tidied_s = self._kept.load(), False, time.monotonic() - _TIDY_EVERY_S
+        while True:
+            listed = listed or next(loading, _DONE) is _DONE
+            if listed and time.monotonic() - tidied_s >= _TIDY_EVERY_S:
+                self._tidy()
+                tidied_s = time.monotonic()
+            job = self._next(_TIDY_EVERY_S if listed else 0)
+            if job is not None:
+                self._keep(job)
+            elif self._ending():
+                return
+
+    def _wanted(self, verdict: Verdict) -> Kind | None:
+        """The kind under which it is kept, if it is."""
+        kind = kind_of(verdict.outcome, verdict.score, verdict.threshold, self._config.borderline)
+        drawn = kind != "ok" or self._random.random() < self._config.ok_share
+        return kind if drawn and self._config.max_bytes else None
+
+    def _ending(self) -> bool:
+        with self._changed:
+            return self._until_s is not None and not self._waiting
+
+    def _next(self, wait_s: float) -> _Job | None:
+        """The oldest frame that waits, None when there is none in time. After the end of time, all are lost."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._until_s is not None, wait_s)
+            while self._waiting:
+                job = self._waiting.popleft()
+                self._waiting_bytes -= job.image.nbytes
+                if self._until_s is None or time.monotonic() < self._until_s:
+                    return job
+                self._metrics.evidence_lost()
+            return None
+
+    def _keep(self, job: _Job) -> None:
+        try:
+            self._write(job)
+        except (OSError, cv2.error, MekikiError) as error:
+            self._metrics.evidence_lost()
+            self._refused(error)
+        else:
+            if self._failing:
+                _log.info("evidence: frames are kept again in %s", self._folder)
+            self._failing = False
+            self._metrics.evidence_kept(job.kind)
+            self._metrics.evidence_size(self._kept.total_bytes)
+
+    def _write(self, job: _Job) -> None:
+        verdict = job.verdict
+        day = datetime.fromtimestamp(verdict.captured_at_ns / 1e9, UTC).strftime("%Y-%m-%d")
+        name = f"{quote(verdict.epoch, safe='')}_{quote(verdict.camera, safe='')}_{verdict.seq}"
+        picture = cv2.imencode(".png", job.image, _FAST_PNG)[1].tobytes()
+        text = verdict.model_dump_json().encode()
+        size = len(picture) + len(text)
+        if not self._kept.make_room(job.kind, size, self._config.max_bytes):
+            raise MekikiError(
+                f"no room for {size} bytes in max_bytes = {self._config.max_bytes} beside what matters more; "
+                "review and move what is kept, or raise [evidence] max_bytes"
+            )
+        make_folder(self._folder / day)
+        write_pair(self._folder / day / name, picture, text)
+        self._kept.add(f"{day}/{name}", job.kind, verdict.captured_at_ns, size)
+
+    def _refused(self, error: Exception) -> None:
+        if not self._failing:
+            _log.error("evidence: %s: %s; frames are lost until it takes them again", self._folder, error)
+        self._failing = True
+
+    def _tidy(self) -> None:
+        try:
+            self._kept.clear_leftovers()
+            self._kept.drop_older(time.time_ns() - int(self._config.max_age_days * _DAY_NS))
+        except OSError as error:
+            self._refused(error)
+        self._metrics.evidence_size(self._kept.total_bytes)
+
+
+def write_pair(stem: Path, picture: bytes, text: bytes) -> None:
+    """Writes `<stem>.png`, then `<stem>.json`: both are there afterwards, or on OSError neither."""
+    image, verdict = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.json")
+    try:
+        write_whole(image, picture)
+        write_whole(verdict, text)
+    except OSError:
+        for path in (verdict, image):
+            with contextlib.suppress(OSError):  # what refused to write may refuse this too; the next start clears it
+                path.unlink(missing_ok=True)
+        raise
+
+
+def step_back() -> None:
+    """Gives the calling thread less of the processor than those that judge. Refused in some containers: no harm."""
+    if sys.platform == "linux":
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        except OSError as error:
+            _log.debug("thread %s keeps its priority: %s", threading.current_thread().name, error)

@@ -1,0 +1,167 @@
+"""What evidence lies on the disk, and what of it goes first. Used by the `evidence` thread only.
+
+A frame is `<YYYY-MM-DD>/<name>.png` and `<name>.json`, the day being that of its capture in UTC. Who sees the
+.json sees the whole pair. A review that a person wrote lies beside them as `<name>.review.json`.
+"""
+
+import contextlib
+import heapq
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from models.files import TEMPORARY_PREFIX
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["ok", "borderline", "unknown", "ng"]
+RANK: Final[dict[Kind, int]] = {"ok": 0, "borderline": 1, "unknown": 2, "ng": 3}  # the lowest go first
+_REVIEWED = 4
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_LEFTOVER_S = 60.0  # a half-written frame is one that did not change for so long
+_PAUSE_EVERY, _PAUSE_S = 50, 0.002  # the list of what lies there is read without holding up the other threads
+_MAY_REPLACE_REVIEWED: Final = RANK["unknown"]
+
+
+def kind_of(outcome: str, score: float | None, threshold: float | None, borderline: float) -> Kind:
+    """`borderline` is an `ok` that lies less than that share of the threshold below it."""
+    if outcome != "ok":
+        return "ng" if outcome == "ng" else "unknown"
+    close = score is not None and threshold is not None and score >= threshold - abs(threshold) * borderline
+    return "borderline" if close else "ok"
+
+
+@dataclass(slots=True)
+class _Entry:
+    rank: int
+    at_ns: int  # wall clock at capture
+    size: int  # bytes of both files
+
+
+class Kept:
+    """The index of the folder: in memory, read once, kept up with every frame."""
+
+    def __init__(self, folder: Path, borderline: float) -> None:
+        self._folder, self._borderline = folder, borderline
+        self._entries: dict[str, _Entry] = {}  # by "day/name"
+        self._order: list[list[tuple[int, str]]] = [[] for _ in range(_REVIEWED + 1)]  # a heap by age for each rank
+        self._suspects: list[Path] = []
+        self.total_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def load(self) -> Iterator[None]:
+        """Lists the folder, a few files at each step: frames can be added in between."""
+        for day in sorted(self._days()):
+            names = set(_names(day))
+            for number, name in enumerate(sorted(names)):
+                self._look(day, name, names)
+                if number % _PAUSE_EVERY == 0:
+                    time.sleep(_PAUSE_S)
+                    yield
+
+    def add(self, key: str, kind: Kind, at_ns: int, size: int, *, reviewed: bool = False) -> None:
+        """Counts a frame that lies there whole."""
+        if key in self._entries:
+            return
+        rank = _REVIEWED if reviewed else RANK[kind]
+        self._entries[key] = _Entry(rank, at_ns, size)
+        heapq.heappush(self._order[rank], (at_ns, key))
+        self.total_bytes += size
+
+    def make_room(self, kind: Kind, needed: int, max_bytes: int) -> bool:
+        """Removes what goes before a new frame of this kind until `needed` bytes fit. False when they cannot.
+
+        `ok` goes first, then borderline, unknown, ng, the oldest of each first. A frame replaces none that
+        matters more. What a person reviewed goes last, and only for an `ng` or an unknown one.
+        """
+        last = _REVIEWED if RANK[kind] >= _MAY_REPLACE_REVIEWED else RANK[kind]
+        while self.total_bytes + needed > max_bytes:
+            key = next((key for rank in range(last + 1) if (key := self._oldest(rank)) is not None), None)
+            if key is None or needed > max_bytes:
+                return False
+            self._remove(key)
+        return True
+
+    def drop_older(self, than_ns: int) -> None:
+        """Removes frames captured before this wall-clock moment, save those that a person reviewed."""
+        for rank in RANK.values():
+            while (key := self._oldest(rank)) is not None and self._entries[key].at_ns < than_ns:
+                self._remove(key)
+
+    def clear_leftovers(self) -> None:
+        """Removes what a writer that was killed has left, once it is old enough to be that."""
+        suspects, self._suspects = self._suspects, []
+        for path in suspects:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime < _LEFTOVER_S:
+                    self._suspects.append(path)
+                elif path.name.startswith(TEMPORARY_PREFIX) or not path.with_suffix(".json").exists():
+                    path.unlink()
+                    _log.info("%s: removed, a frame that was only half written", path)
+
+    def _days(self) -> list[Path]:
+        return [self._folder / name for name in _names(self._folder) if _DAY.fullmatch(name)]
+
+    def _look(self, day: Path, name: str, names: set[str]) -> None:
+        alone = name.endswith(".png") and f"{name[:-4]}.json" not in names
+        if alone or name.startswith(TEMPORARY_PREFIX):
+            self._suspects.append(day / name)
+        elif name.endswith(".json") and not name.endswith(".review.json") and f"{name[:-5]}.png" in names:
+            self._read(day, name[:-5], reviewed=f"{name[:-5]}.review.json" in names)
+
+    def _read(self, day: Path, name: str, *, reviewed: bool) -> None:
+        file = day / f"{name}.json"
+        try:
+            text = file.read_bytes()
+            size = len(text) + (day / f"{name}.png").stat().st_size
+        except OSError as error:  # removed by a person meanwhile, or not ours to read: others are listed all the same
+            _log.warning("%s: %s; not counted", file, error.strerror)
+            return
+        try:
+            said = json.loads(text)
+            kind = kind_of(said["outcome"], said["score"], said["threshold"], self._borderline)
+            at_ns = int(said["captured_at_ns"])
+        except (ValueError, TypeError, KeyError):  # no verdict of ours; it takes room all the same
+            kind, at_ns = "unknown", file.stat().st_mtime_ns
+        self.add(f"{day.name}/{name}", kind, at_ns, size, reviewed=reviewed)
+
+    def _oldest(self, rank: int) -> str | None:
+        """The key of the oldest frame of a rank. Frames reviewed since they were listed change their rank here."""
+        order = self._order[rank]
+        while order:
+            at_ns, key = order[0]
+            entry = self._entries.get(key)
+            if entry is None or entry.rank != rank:
+                heapq.heappop(order)
+            elif rank != _REVIEWED and (self._folder / f"{key}.review.json").exists():
+                heapq.heappop(order)
+                entry.rank = _REVIEWED
+                heapq.heappush(self._order[_REVIEWED], (at_ns, key))
+            else:
+                return key
+        return None
+
+    def _remove(self, key: str) -> None:
+        """The .png last: without its .json it is a leftover. Raises OSError when the disk refuses."""
+        for suffix in (".review.json", ".json", ".png"):
+            (self._folder / f"{key}{suffix}").unlink(missing_ok=True)
+        self.total_bytes -= self._entries.pop(key).size
+        with contextlib.suppress(OSError):  # not empty
+            (self._folder / key).parent.rmdir()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        _log.warning("%s: %s; what lies there is not counted", folder, error.strerror)
+        return []

@@ -1,0 +1,25 @@
+"""What happens to a frame after its verdict has left: evidence, pictures, and its slot back to the camera."""
+
+from dataclasses import dataclass
+
+from edge.evidence import Evidence
+from edge.parts import Judged
+from edge.pictures import Pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Afterwards:
+    """Called on the `publish` thread; on `inspect` for a frame whose verdict went out before the device returned it."""
+
+    evidence: Evidence | None
+    pictures: Pictures | None
+
+    def __call__(self, judged: Judged) -> None:
+        """Nobody reads the frame's memory after this."""
+        try:
+            if self.evidence is not None:
+                self.evidence.offer(judged.verdict, judged.grab.image)
+            if self.pictures is not None:
+                self.pictures.offer(judged.verdict, judged.grab.image, judged.prediction)
+        finally:
+            judged.grab.release()

@@ -1,0 +1,97 @@
+"""Follows the active version of a store while the daemon runs. Thread `swap`.
+
+A new version is verified, compiled, warmed and checked on its golden images beside the old one. Only then
+does the engine switch, between two frames. A version that fails any of it stays out until the store changes.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge.metrics import Metrics
+from edge.model import Model
+from models.bundle import Bundle
+from models.errors import MekikiError
+from models.store import Store
+
+_log = logging.getLogger(__name__)
+_LOOK_S = 0.5
+_SWITCH_S = 10.0  # the engine switches between two frames; if it does not, it hangs
+
+
+class Switch(Protocol):
+    """What swaps ask of the engine."""
+
+    def swap(self, cameras: Sequence[str], model: Model) -> "threading.Event":
+        """Puts the model in force for these cameras; the event says that it is."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One store, the cameras that judge by it, and the version they have."""
+
+    store: Store
+    cameras: Sequence[str]
+    digest: str
+    prepare: Callable[[Bundle], Model]  # makes a model that may judge, or raises MekikiError
+    stamp: int = 0  # of state.json when it was last read
+
+
+class Swap:
+    """Looks at every store twice a second."""
+
+    def __init__(self, engine: Switch, metrics: Metrics, stop: threading.Event) -> None:
+        self._engine, self._metrics, self._stop = engine, metrics, stop
+        self._followed: list[_Followed] = []
+
+    def follow(self, store: Path, cameras: Sequence[str], digest: str, prepare: Callable[[Bundle], Model]) -> None:
+        """Before the thread starts: these cameras judge by this store, and have this version now."""
+        self._followed.append(_Followed(Store(store), cameras, digest, prepare))
+
+    def run(self) -> None:
+        """The body of the thread, until the stop event."""
+        while not self._stop.wait(_LOOK_S):
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Follows every store that changed since the last look."""
+        for followed in self._followed:
+            self._look(followed)
+
+    def _look(self, followed: _Followed) -> None:
+        """Reads the store's record if it changed, and follows it."""
+        stamp = _stamp(followed.store.root / "state.json")
+        if stamp == followed.stamp:
+            return
+        followed.stamp = stamp
+        try:
+            wanted = followed.store.state().active
+            if wanted is None or wanted == followed.digest:
+                return
+            model = followed.prepare(followed.store.open(wanted))
+            if followed.store.state().active != wanted:
+                return  # withdrawn meanwhile; the next look sees what is wanted now
+        except (MekikiError, OSError, RuntimeError, MemoryError) as error:  # whatever it is, the line goes on as it is
+            self._metrics.swap("refused")
+            _log.error("model of %s stays as it is: %s", ", ".join(followed.cameras), error)
+            return
+        self._switch(followed, model)
+
+    def _switch(self, followed: _Followed, model: Model) -> None:
+        if not self._engine.swap(followed.cameras, model).wait(_SWITCH_S):
+            return  # the engine is leaving
+        followed.digest = model.bundle.digest
+        self._metrics.swap("switched")
+        _log.info("%s: now judged by %s", ", ".join(followed.cameras), model.name)
+
+
+def _stamp(path: Path) -> int:
+    """Changes whenever the record is replaced: it is always a new file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return hash((status.st_ino, status.st_mtime_ns, status.st_size))
