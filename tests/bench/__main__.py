@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("edge_size", "lossless", "screws")
+BENCHMARKS = ("edge_size", "lossless", "throughput", "latency", "cameras", "overload", "memory", "screws")
 
 
 def main() -> int:
