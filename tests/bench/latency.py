@@ -2,6 +2,8 @@
 
 One camera with 1280x1024 colour frames in its memory, paced so that the device is busy 60 % of the time. Added is the
 time from capture until the verdict is read at a subscriber, less the time in the device, on this box's monotonic clock.
+Three rounds, each paced anew by what an inference takes then; the round in the middle counts, because a machine that is
+shared with others has moments when an inference takes twice as long and the next frame waits for it.
 """
 
 import statistics
@@ -12,7 +14,7 @@ from tests.bench.line import line, make_line, percentile
 from tests.edge.box import Box, Subscriber
 
 LOAD, P50_MS, P99_MS = 0.60, 1.5, 5.0
-WARM, COUNT = 30, 600
+WARM, COUNT, ROUNDS = 30, 400, 3
 REPORTED = {
     "read_s": "read: copy and health",
     "queue_s": "queue: hand-over to the device",
@@ -23,9 +25,15 @@ REPORTED = {
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bundle, frames = make_line(Path(folder))
-        fps = LOAD / inference_s(Path(folder), bundle, frames)
-        arrived = _paced(Path(folder), bundle, frames, fps)
-    return _figures(arrived, fps)
+        added = [_round(Path(folder), bundle, frames) for _ in range(ROUNDS)]
+    middle = sorted(added, key=lambda values: percentile(values, 0.99))[ROUNDS // 2]
+    missed = line("added latency, p50", percentile(middle, 0.50), "at most", P50_MS, "ms")
+    return missed | line("added latency, p99", percentile(middle, 0.99), "at most", P99_MS, "ms")
+
+
+def _round(folder: Path, bundle: Path, frames: Path) -> list[float]:
+    fps = LOAD / inference_s(folder, bundle, frames)
+    return _added_ms(_paced(folder, bundle, frames, fps), fps)
 
 
 def inference_s(folder: Path, bundle: Path, frames: Path, count: int = 60) -> float:
@@ -45,7 +53,8 @@ def _paced(folder: Path, bundle: Path, frames: Path, fps: float) -> list[tuple[i
         return [(subscriber.read_ns, verdict) for verdict in verdicts]
 
 
-def _figures(arrived: list[tuple[int, dict]], fps: float) -> int:
+def _added_ms(arrived: list[tuple[int, dict]], fps: float) -> list[float]:
+    """Of each frame; prints where it goes."""
     assert all(verdict["outcome"] != "unknown" for _, verdict in arrived)
     infer = [verdict["stages"]["infer_s"] * 1e3 for _, verdict in arrived]
     total = [(at_ns - verdict["captured_ns"]) / 1e6 for at_ns, verdict in arrived]
@@ -61,8 +70,7 @@ def _figures(arrived: list[tuple[int, dict]], fps: float) -> int:
     _row("  hand-over of the result", [m - k - i for m, k, i in zip(made, known, infer, strict=True)])
     _row("  journal, bus, subscriber", [t - m for t, m in zip(total, made, strict=True)])
     _row("added in all", added)
-    missed = line("added latency, p50", percentile(added, 0.50), "at most", P50_MS, "ms")
-    return missed | line("added latency, p99", percentile(added, 0.99), "at most", P99_MS, "ms")
+    return added
 
 
 def _row(what: str, values: list[float]) -> None:

@@ -119,7 +119,8 @@ class Rig:
         self.engine = Engine(Inspector("E"), self.lines, models, self.outlet, self.metrics, hang_s, self.asked)
         self.released: list[int] = []
         self.error: Exception | None = None
-        self._grabs: list[tuple[str, Grab]] = []
+        self._sent = 0
+        self._unmeasured: dict[int, tuple[str, Grab]] = {}
 
     def send(
         self,
@@ -131,18 +132,20 @@ class Rig:
         checkup: Checkup | None = None,
     ) -> int:
         """A picture arrives. Gives its number, which stands in `released` once its slot is free again."""
-        number, now_ns = len(self._grabs), time.monotonic_ns() - int(age_s * 1e9)
+        number, now_ns = self._sent, time.monotonic_ns() - int(age_s * 1e9)
         image, problem = (None, Fault(fault, "drawn by the test")) if fault else (tiny.frame(patch), None)
         released = self.released
         back = partial(released.append, number)
         grab = Grab(now_ns, 0, now_ns, image, str(number), problem, checkup, release=back)
-        self._grabs.append((camera, grab))
+        self._sent += 1
+        if checkup is not None:
+            self._unmeasured[number] = (camera, grab)
         self.engine.arrived(camera, grab)
         return number
 
     def measured(self, number: int, health: Health | None) -> None:
         """The checkup of a picture is done."""
-        camera, grab = self._grabs[number]
+        camera, grab = self._unmeasured[number]
         grab.checkup.health, grab.checkup.is_done = health, True
         self.engine.measured(camera, grab)
 
