@@ -41,7 +41,7 @@ class BusConfig(Frozen):
     bind: Address = "tcp://127.0.0.1:5555"  # verdicts and heartbeats
     replay: Address = "tcp://127.0.0.1:5556"  # snapshot and replay
     trigger: Address = "tcp://127.0.0.1:5557"  # bound only where a camera has trigger = "external"
-    pictures: Address | None = None  # JPEG and heatmap of every verdict, for who subscribes
+    pictures: Address | None = None  # JPEG and heatmap (or boxes) of every verdict, for who subscribes
     keys: Path | None = None  # a folder that `mekiki-edge keys` made; without it sockets stay on this machine
     ipc_mode: str = Field(default="0660", pattern=r"^0?[0-7]{3}$")  # of the socket files of ipc:// addresses
     heartbeat_s: float = Field(default=1.0, ge=0.05, le=60)

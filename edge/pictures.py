@@ -1,9 +1,9 @@
 """The picture of every verdict for those who subscribe to it, on a socket of its own.
 
-A message is three parts: the topic `picture/NAME` or `heatmap/NAME`, the verdict as JSON, a JPEG. Nothing is
-copied or encoded for a topic that nobody subscribes to, and a subscriber that is slow misses pictures, never
-verdicts. `offer` is called on the `publish` thread; `run` is the `pictures` thread's body, and only it touches
-the socket.
+A message is three parts: the topic `picture/NAME` or `heatmap/NAME`, the verdict as JSON, a JPEG. For a model
+that finds boxes, `heatmap/NAME` is the picture with its boxes drawn. Nothing is copied or encoded for a topic that
+nobody subscribes to, and a subscriber that is slow misses pictures, never verdicts. `offer` is called on the
+`publish` thread; `run` is the `pictures` thread's body, and only it touches the socket.
 """
 
 import threading
@@ -14,9 +14,11 @@ from typing import Final
 import cv2
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from edge.evidence import step_back
 from edge.metrics import Metrics
+from models.drawing import draw_boxes
 from models.prediction import Image, Prediction
 from models.verdict import Verdict
 
@@ -110,7 +112,7 @@ class Pictures:
                 self._socket.send_multipart([topic.encode(), text, jpeg.tobytes()], zmq.NOBLOCK)
 
     def _drawn(self, shot: _Shot) -> Iterator[tuple[str, Image]]:
-        """Topic and picture of each that is wanted; without a heatmap there is no picture of one."""
+        """Topic and picture of each that is wanted; where the model was not asked there is no heatmap."""
         plain, hot = _topics(shot.verdict.camera)
         if self._wanted(plain):
             yield plain, shot.image
@@ -123,12 +125,20 @@ def _topics(camera: str) -> tuple[str, str]:
 
 
 def overlay(image: Image, prediction: Prediction, ng_at_or_above: float) -> Image:
-    """The frame, uint8 (H, W, 3) BGR, with its heatmap laid over it.
+    """The frame, uint8 (H, W, 3) BGR, with its heatmap laid over it or its boxes drawn; `image` stays as it is.
 
-    The scale is the same in all pictures: clear below half of the threshold, red from the threshold on.
+    The scale of heatmaps is the same in all pictures: clear below half of the threshold, red from the threshold on.
     What is no number is shown as hot.
     """
-    heat = np.nan_to_num(prediction.heatmap / max(ng_at_or_above, 1e-9), nan=2.0, posinf=2.0, neginf=0.0)
+    if prediction.boxes is not None:
+        shown = image.copy()
+        draw_boxes(shown, prediction.boxes, ng_at_or_above)
+        return shown
+    return image if prediction.heatmap is None else _heated(image, prediction.heatmap, ng_at_or_above)
+
+
+def _heated(image: Image, heatmap: NDArray[np.float32], ng_at_or_above: float) -> Image:
+    heat = np.nan_to_num(heatmap / max(ng_at_or_above, 1e-9), nan=2.0, posinf=2.0, neginf=0.0)
     level = (np.clip(heat * _AT_THRESHOLD, 0, 1) * _MAX_LEVEL).astype(np.uint8)
     weight = np.clip((heat - _SHOWN_FROM) * 2 * _OPAQUE, 0, _OPAQUE).astype(np.float32)
     size = (image.shape[1], image.shape[0])

@@ -1,6 +1,7 @@
 """Whether a model says on this device what its bundle says it must."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from models.bundle import Bundle
 from models.errors import DatasetError, ModelError
@@ -9,7 +10,8 @@ from models.manifest import Golden
 from models.runner import Runner
 from models.scoring import judge
 
-MAX_RELATIVE = 1e-3
+MAX_RELATIVE: Final = 1e-3
+MAX_ABSOLUTE: Final = 1e-5  # enough where the expected score is (nearly) 0, as that of a good part without boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +19,13 @@ class Agreement:
     """How the golden images came out."""
 
     n_images: int
-    max_relative: float  # largest |score - expected| / |expected|
+    max_relative: float  # largest |score - expected| / |expected|; an expected score under 0.01 counts as 0.01
 
 
 def check_golden(bundle: Bundle, runner: Runner) -> Agreement:
     """Runs every golden image through the runner.
 
-    Raises ModelError when an outcome differs from the manifest's, or a score by more than 1e-3 of it.
+    Raises ModelError when an outcome differs from the manifest's, or a score by more than 1e-3 of it and 1e-5.
     """
     return Agreement(len(bundle.manifest.golden), max(_off_by(bundle, runner, item) for item in bundle.manifest.golden))
 
@@ -35,7 +37,7 @@ def _off_by(bundle: Bundle, runner: Runner, golden: Golden) -> float:
     except DatasetError as error:
         raise ModelError(f"golden image {error}; make the bundle again") from error
     outcome, _ = judge(score, bundle.manifest.threshold.ng_at_or_above)
-    relative = abs(score - golden.score) / max(abs(golden.score), 1e-9)
+    relative = abs(score - golden.score) / max(abs(golden.score), MAX_ABSOLUTE / MAX_RELATIVE)
     if outcome != golden.outcome or not relative <= MAX_RELATIVE:
         raise ModelError(
             f"{path}: {runner.device} at {runner.precision} says {outcome} {score:.6g}, the manifest says "

@@ -1,37 +1,56 @@
 """What a bundle says of itself: a frozen, versioned record, read before anything else is trusted."""
 
 import json
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from models.base import Frozen, first_error
+from models.base import Frozen, Sha256, first_error
 from models.errors import BundleError
 from models.health import HealthLimits
+from models.training import (
+    AnyParity,
+    AnyTraining,
+    Augmentation,
+    BoxParity,
+    DetectionTraining,
+    Parity,
+    Training,
+    Weights,
+    WeightsSource,
+)
 from models.verdict import Outcome
 
+__all__ = [
+    "SCHEMA_VERSION", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
+    "File", "FileName", "Golden", "Manifest", "Parity", "PatchcoreDecoder", "Precision", "Preprocess", "Sha256",
+    "Threshold", "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
+]  # fmt: skip
+
 SCHEMA_VERSION: Final = 1
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Plain names in at most one folder: no absolute path, no `..`, nothing hidden.
 FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
-Family = Literal["anomaly"]
+Family = Literal["anomaly", "detection"]
 Precision = Literal["f32", "f16", "bf16"]
 ThresholdPolicy = Literal["recall_1", "normal_quantile"]
-WeightsSource = Literal["path", "cache", "hub", "starter", "untrained"]
 Triple = tuple[float, float, float]
 
 
 class Preprocess(Frozen):
     """What the graph does to a raw frame, in this order; `models/preprocess.py` builds it in.
 
-    uint8 BGR (H, W, 3) -> float RGB -> antialiased bilinear resize to (height_px, width_px)
-    -> (x - mean) / std, all on the scale 0..255.
+    uint8 BGR (H, W, 3) -> float, in the order of `channels` -> antialiased bilinear resize to
+    (height_px, width_px) -> (x - mean) / std, all on the scale 0..255. "letterbox" scales both sides by
+    one factor, puts the picture at the top left and fills the rest with `pad`.
     """
 
     height_px: int = Field(gt=0, le=8192)
     width_px: int = Field(gt=0, le=8192)
     mean_rgb: Triple
     std_rgb: Triple
+    fit: Literal["stretch", "letterbox"] = "stretch"
+    channels: Literal["rgb", "bgr"] = "rgb"  # the order that the network sees; mean and std stay red first
+    pad: float = Field(default=114, ge=0, le=255)
 
 
 class PatchcoreDecoder(Frozen):
@@ -39,6 +58,28 @@ class PatchcoreDecoder(Frozen):
 
     kind: Literal["patchcore"]
     top_patches: int = Field(ge=1)
+
+
+class BoxesDecoder(Frozen):
+    """How to read a detector's outputs: score = that of the best box, 0 without one."""
+
+    kind: Literal["boxes"]
+    labels: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(min_length=1)  # by the graph's index
+    score_floor: float = Field(ge=0, le=1)  # boxes at or under it are none
+
+    @field_validator("labels")
+    @classmethod
+    def _unique(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"{twice[0]!r:.60} stands there twice, each label is wanted once")
+        return labels
+
+
+Decoder = Annotated[PatchcoreDecoder | BoxesDecoder, Field(discriminator="kind")]
+_BELONGING: Final[dict[Family, tuple[type[Frozen], type[Frozen], type[Frozen]]]] = {
+    "anomaly": (PatchcoreDecoder, Training, Parity),
+    "detection": (BoxesDecoder, DetectionTraining, BoxParity),
+}
 
 
 class Threshold(Frozen):
@@ -52,44 +93,6 @@ class Threshold(Frozen):
     recall_lower_95: float | None = Field(ge=0, le=1)  # Clopper-Pearson, one-sided; null without defects
     false_reject_upper_95: float = Field(ge=0, le=1)
     seen: tuple[Sha256, ...] = ()  # images whose scores put it there: later figures on them flatter
-
-
-class Weights(Frozen):
-    """Where the backbone's weights came from."""
-
-    source: WeightsSource
-    name: str
-    sha256: Sha256 | None  # null for untrained weights
-
-
-class Augmentation(Frozen):
-    """How each good image was varied before its patches went into the bank."""
-
-    angles_deg: tuple[float, ...] = Field(min_length=1)
-    shift: float = Field(ge=0)  # largest, as a share of the side
-    brightness: float = Field(ge=0)  # largest, as a share of the grey value
-
-
-class Training(Frozen):
-    """How to make this model again."""
-
-    images: tuple[Sha256, ...] = Field(min_length=1)  # the good images learned from
-    image_sizes_px: tuple[tuple[int, int], ...]  # (height, width), distinct
-    backbone: str
-    layers: tuple[str, ...]
-    weights: Weights
-    bank_vectors: int = Field(ge=1)
-    augmentation: Augmentation
-    seed: int
-    versions: dict[str, str]
-
-
-class Parity(Frozen):
-    """How far torch and the IR were apart on native-resolution images when this was exported."""
-
-    n_images: int = Field(ge=1)
-    max_relative: float = Field(ge=0)
-    label_flips: int = Field(ge=0)
 
 
 class Golden(Frozen):
@@ -117,13 +120,22 @@ class Manifest(Frozen):
     mekiki: str
     preprocess: Preprocess
     precision: Precision
-    decoder: PatchcoreDecoder
+    decoder: Decoder
     threshold: Threshold
-    training: Training
-    parity: Parity
+    training: AnyTraining
+    parity: AnyParity
     health: HealthLimits | None = None  # a picture outside is `unknown`; null: not checked
     golden: tuple[Golden, ...] = Field(min_length=1)
     files: dict[FileName, File]
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        found = {"decoder": self.decoder, "training": self.training, "parity": self.parity}
+        for (name, part), wanted in zip(found.items(), _BELONGING[self.family], strict=True):
+            if not isinstance(part, wanted):
+                got = type(part).__name__
+                raise ValueError(f"family {self.family} with a {name} of {got}, {wanted.__name__} was wanted")
+        return self
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
@@ -141,7 +153,9 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        raise BundleError(f"{where}: {first_error(error)}; make the bundle again") from error
+        raise BundleError(
+            f"{where}: {first_error(error, ('decoder', 'training', 'parity'))}; make the bundle again"
+        ) from error
 
 
 def _refuse_foreign(raw: dict[str, object], where: str) -> None:

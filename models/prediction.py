@@ -9,12 +9,22 @@ Image = NDArray[np.uint8]  # (H, W, 3), BGR
 
 
 @dataclass(frozen=True, slots=True)
+class Boxes:
+    """What a detector found, best first."""
+
+    xyxy_px: NDArray[np.float32]  # (n, 4) left, top, right, bottom in frame pixels, inside the frame
+    scores: NDArray[np.float32]  # (n,)
+    labels: tuple[str, ...]  # (n,)
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """Raw model numbers of one frame."""
 
     score: float  # higher is worse; may be NaN, which `scoring.judge` turns into `unknown`
-    heatmap: NDArray[np.float32]  # (h, w) at feature resolution, same unit as the score
+    heatmap: NDArray[np.float32] | None  # (h, w) at feature resolution, same unit as the score; None for boxes
     frame_height_px: int
     frame_width_px: int
     infer_s: float  # seconds in the device
     decode_s: float  # seconds in Python after it
+    boxes: Boxes | None = None  # None for a heatmap

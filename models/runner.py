@@ -9,14 +9,15 @@ import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.decoding import decode, outputs_of
 from models.errors import ModelError
-from models.manifest import PatchcoreDecoder, Precision
-from models.patchcore import OUTPUT, score_of
+from models.manifest import Decoder, Precision
 from models.prediction import Image, Prediction
 
 if TYPE_CHECKING:
@@ -33,17 +34,18 @@ class Runner:
     def __init__(
         self,
         model_xml: Path,
-        decoder: PatchcoreDecoder,
+        decoder: Decoder,
         precision: Precision,
         device: str = "CPU",
         hint: Hint = "latency",
     ) -> None:
         """Reads the IR; compiling waits for the first frame of each size, or `warm_up`.
 
-        Raises ModelError when OpenVINO cannot read the file, misses our output in it or has no such device.
+        Raises ModelError when OpenVINO cannot read the file, misses an output of ours in it or has no such device.
         """
         self.device, self.precision = device, precision
-        self._compiled, self._decoder = _Compiled(model_xml, precision, device, hint), decoder
+        self._decoder, self._outputs = decoder, outputs_of(decoder)
+        self._compiled = _Compiled(model_xml, self._outputs, precision, device, hint)
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
 
     @classmethod
@@ -72,13 +74,13 @@ class Runner:
         """
         _refuse_odd(image)
         request = self._request(image.shape[0], image.shape[1])
-        distances, infer_s = self._infer(request, image)
+        arrays, infer_s = self._infer(request, image)
         started = time.perf_counter()
-        score = score_of(distances, self._decoder)
+        score, heatmap, boxes = decode(self._decoder, arrays, image.shape[0], image.shape[1])
         decode_s = time.perf_counter() - started
-        return Prediction(score, distances, image.shape[0], image.shape[1], infer_s, decode_s)
+        return Prediction(score, heatmap, image.shape[0], image.shape[1], infer_s, decode_s, boxes)
 
-    def _infer(self, request: "ov.InferRequest", image: Image) -> tuple[np.ndarray, float]:
+    def _infer(self, request: "ov.InferRequest", image: Image) -> tuple[list[NDArray[Any]], float]:
         import openvino as ov
 
         started = time.perf_counter()
@@ -88,11 +90,11 @@ class Runner:
             request.set_input_tensor(ov.Tensor(frame, shared_memory=True))
             request.start_async()
             request.wait()
-            # The request owns its output and overwrites it with the next frame: copy.
-            distances = np.array(request.get_tensor(OUTPUT).data[0, 0], np.float32)
+            # The request owns its outputs and overwrites them with the next frame: copy.
+            arrays = [np.array(request.get_tensor(name).data) for name in self._outputs]
         except RuntimeError as error:
             raise ModelError(f"{self.device}: inference failed ({_short(error)}); see the device's driver") from error
-        return distances, time.perf_counter() - started
+        return arrays, time.perf_counter() - started
 
     def _request(self, height_px: int, width_px: int) -> "ov.InferRequest":
         key, compiled = (height_px, width_px), self._compiled.get(height_px, width_px)
@@ -110,7 +112,9 @@ class Runner:
 class _Compiled:
     """The model compiled for the frame sizes that came last, shared by twins. Any thread may ask."""
 
-    def __init__(self, model_xml: Path, precision: Precision, device: str, hint: Hint) -> None:
+    def __init__(
+        self, model_xml: Path, outputs: tuple[str, ...], precision: Precision, device: str, hint: Hint
+    ) -> None:
         import openvino as ov
 
         self.device, self.precision = device, precision
@@ -121,7 +125,8 @@ class _Compiled:
         _refuse_absent(device, self._core.available_devices)
         try:
             self._model = self._core.read_model(model_xml)
-            self._model.output(OUTPUT)
+            for name in outputs:
+                self._model.output(name)
         except RuntimeError as error:
             raise ModelError(
                 f"{model_xml}: OpenVINO cannot read it ({_short(error)}); make the bundle again"

@@ -15,11 +15,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from models.base import Frozen, first_error
+from models.base import Frozen, Sha256, first_error
 from models.bundle import MANIFEST, Bundle, open_bundle
 from models.errors import BundleError
 from models.files import TEMPORARY_PREFIX, make_folder, remove_folder, whole_folder, write_whole
-from models.manifest import Sha256
 
 
 class State(Frozen):

@@ -2,7 +2,8 @@
 
 Its score is the grey value, 0 to 1, of the brightest of 8 x 8 patches of the frame. `frame()` draws
 pictures for it: dark ones are `ok`, one with a bright patch is `ng`, a white one is NaN when the
-bundle was made with `nan=True`.
+bundle was made with `nan=True`. `make_boxes_bundle` makes the same of family detection: one box, labelled
+"spot", around the patches that are brighter than FLOOR, with that score; no box in a dark picture.
 """
 
 from datetime import UTC, datetime
@@ -12,11 +13,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from models import boxes
 from models.bundle import MANIFEST, MODEL_BIN, MODEL_XML
 from models.files import sha256_of
 from models.health import HealthLimits, Range
 from models.manifest import (
     Augmentation,
+    BoxesDecoder,
+    BoxParity,
+    Decoder,
+    DetectionTraining,
     File,
     Golden,
     Manifest,
@@ -36,6 +42,8 @@ from models.scoring import judge
 SIDE_PX = 64
 OK, NG, WHITE = 0, 200, 255
 DECODER = PatchcoreDecoder(kind="patchcore", top_patches=1)
+FLOOR = 0.25
+BOXES = BoxesDecoder(kind="boxes", labels=("spot", "scratch"), score_floor=FLOOR)
 SPEC = Preprocess(height_px=SIDE_PX, width_px=SIDE_PX, mean_rgb=(0, 0, 0), std_rgb=(255, 255, 255))
 ZEROS = "0" * 64
 _TRIED_ROUNDS = 2000
@@ -72,10 +80,37 @@ def make_bundle(
     """
     path.mkdir(parents=True)
     _write_ir(path / MODEL_XML, nan, _rounds_of(slow_s, path / MODEL_XML) if slow_s else 0, hangs)
-    golden = tuple(_golden(path, name, patch, threshold, golden_error) for name, patch in (("dark", OK), ("spot", NG)))
+    return _finish(path, DECODER, threshold, golden_error, {"health": health})
+
+
+def make_boxes_bundle(path: Path, *, nan: bool = False, threshold: float = 0.5, golden_error: float = 0.0) -> Path:
+    """The same of family detection."""
+    path.mkdir(parents=True)
+    _write_boxes_ir(path / MODEL_XML, nan)
+    weights = Weights(source="untrained", name="none", sha256=None)
+    training = DetectionTraining(
+        images=(ZEROS,),
+        image_sizes_px=((SIDE_PX, SIDE_PX),),
+        weights=weights,
+        classes=BOXES.labels,
+        n_boxes=1,
+        steps=0,
+        batch=1,
+        seed=0,
+        versions={},
+    )
+    parity = BoxParity(n_images=1, n_boxes=1, count_differences=0, max_box_px=0, max_score=0, label_flips=0)
+    what = {"family": "detection", "model": "tiny", "training": training, "parity": parity}
+    return _finish(path, BOXES, threshold, golden_error, what)
+
+
+def _finish(path: Path, decoder: Decoder, threshold: float, golden_error: float, changed: dict[str, Any]) -> Path:
+    """Golden images, hashes and manifest for the IR that lies there."""
+    pictures = (("dark", OK), ("spot", NG))
+    golden = tuple(_golden(path, decoder, picture, threshold, golden_error) for picture in pictures)
     names = (MODEL_XML, MODEL_BIN, *(item.file for item in golden))
     files = {name: File(sha256=sha256_of(path / name), bytes=(path / name).stat().st_size) for name in names}
-    manifest = _manifest(threshold, golden, files).model_copy(update={"health": health})
+    manifest = _manifest(threshold, golden, files).model_copy(update={"decoder": decoder, **changed})
     (path / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return path
 
@@ -121,6 +156,48 @@ def _write_ir(path: Path, nan: bool, rounds: int, hangs: bool) -> None:
     ov.save_model(model, path, compress_to_fp16=False)
 
 
+def _write_boxes_ir(path: Path, nan: bool) -> None:
+    import openvino as ov
+    from openvino import opset13 as op
+
+    image = op.parameter([1, 3, SIDE_PX, SIDE_PX], np.float32, name="image")
+    heat = op.reduce_mean(op.avg_pool(image, [8, 8], [0, 0], [0, 0], [8, 8], exclude_pad=True), np.array([0, 1]))
+    bright, score = op.greater(heat, np.float32(FLOOR)), op.reduce_max(heat, np.array([0, 1]))
+    edges = [*_span(bright, axis=1), *_span(bright, axis=0)]
+    scaled = with_preprocess(ov.Model([*edges, score], [image], "tiny"), SPEC)
+    left, right, top, bottom, score = (scaled.output(i).get_node().input_value(0) for i in range(5))
+    frame = scaled.get_parameters()[0]
+    size = op.convert(op.shape_of(frame), np.float32)
+    height, width = (op.gather(size, np.int64(axis), np.int64(0)) for axis in (1, 2))
+    row = [op.multiply(left, width), op.multiply(top, height), op.multiply(right, width), op.multiply(bottom, height)]
+    if nan:
+        score = op.select(op.greater(score, np.float32(0.9)), np.float32("nan"), score)
+    numbers = [op.reshape(number, np.array([1, 1, 1]), False) for number in (*row, score)]
+    count = op.convert(op.reduce_logical_or(bright, np.array([0, 1])), np.int64)
+    wanted = op.reshape(count, np.array([1]), False)  # none or one: the shape differs from frame to frame
+    dets = _first(op.concat(numbers, 2), wanted)
+    labels = _first(op.constant(np.zeros((1, 1), np.int64)), wanted)
+    for name, output in zip(boxes.OUTPUTS, (dets, labels), strict=True):
+        output.output(0).set_names({name})
+    ov.save_model(ov.Model([dets, labels], [frame], "tiny"), path, compress_to_fp16=False)
+
+
+def _span(bright: Any, axis: int) -> tuple[Any, Any]:
+    """Where along an axis the bright ones of 8 x 8 patches begin and end, as shares of the side."""
+    from openvino import opset13 as op
+
+    places = np.arange(8, dtype=np.float32).reshape((1, 8) if axis else (8, 1)) / 8
+    both = np.array([0, 1])
+    first = op.reduce_min(op.select(bright, places, np.float32(1)), both)
+    return first, op.reduce_max(op.select(bright, places + np.float32(1 / 8), np.float32(0)), both)
+
+
+def _first(rows: Any, count: Any) -> Any:
+    from openvino import opset13 as op
+
+    return op.slice(rows, np.array([0]), count, np.array([1]), np.array([1]))
+
+
 def _after_work(image: Any, heat: Any, rounds: int, hangs: bool) -> Any:
     """`heat` as it is, after a loop whose length depends on the picture, so that no compiler unrolls it."""
     import openvino as ov
@@ -142,11 +219,11 @@ def _after_work(image: Any, heat: Any, rounds: int, hangs: bool) -> Any:
     return op.add(heat, op.reduce_max(end, np.array([0, 1]), keep_dims=False))
 
 
-def _golden(path: Path, name: str, patch: int, threshold: float, error: float) -> Golden:
-    file = f"golden/{name}.png"
-    image = frame(patch)
+def _golden(path: Path, decoder: Decoder, picture: tuple[str, int], threshold: float, error: float) -> Golden:
+    file = f"golden/{picture[0]}.png"
+    image = frame(picture[1])
     write_image(path / file, image)
-    score = Runner(path / MODEL_XML, DECODER, "f32").predict(image).score
+    score = Runner(path / MODEL_XML, decoder, "f32").predict(image).score
     return Golden(file=file, score=score + error, outcome=judge(score, threshold)[0])
 
 

@@ -103,7 +103,7 @@ def load_weights(extractor: torch.nn.Module, file: Path) -> None:
 
     Raises ConfigError when the file is no such file or lacks a tensor or has another shape.
     """
-    state = _read(file)
+    state = read_state(file)
     wanted = extractor.state_dict()
     matched = {key: state[name] for key in wanted if (name := _name_in(state, key)) is not None}
     missing = [key for key in wanted if key not in matched and not key.endswith("num_batches_tracked")]
@@ -114,7 +114,8 @@ def load_weights(extractor: torch.nn.Module, file: Path) -> None:
     extractor.load_state_dict(matched, strict=False)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_state(file: Path) -> dict[str, Any]:
+    """The tensors of a .pth (never unpickled) or .safetensors file, by name. Raises ConfigError when it is neither."""
     import torch
     from safetensors.torch import load_file
 

@@ -50,24 +50,26 @@ def score_images(runner: Runner, labelled: Sequence[tuple[str, Path]], what: str
 def evaluate(bundle: Bundle, dataset: Dataset, defects: Sequence[str] = (), device: str = "CPU") -> dict[str, Any]:
     """Scores the test images of `dataset` and returns the figures as one JSON-ready object.
 
-    Good images that the bundle learned from are left out. Raises DatasetError when no good or no
-    defect image is left to measure on.
+    Images that the bundle learned from, good ones and defects, are left out. Raises DatasetError when
+    no good or no defect image is left to measure on.
     """
     learned = set(bundle.manifest.training.images)
-    good = [path for path in dataset.test_good or dataset.train_good if sha256_of(path) not in learned]
-    chosen = choose_defects(dataset, defects)
-    if not good or not chosen:
+    given = {"good": dataset.test_good or dataset.train_good, **choose_defects(dataset, defects)}
+    labelled = [(name, path) for name, paths in given.items() for path in paths if sha256_of(path) not in learned]
+    n_left_out = sum(map(len, given.values())) - len(labelled)
+    n_good = sum(name == "good" for name, _ in labelled)
+    if n_good in (0, len(labelled)):
         raise DatasetError(
-            f"{dataset.root}: {len(good)} good images that were not learned from and {len(chosen)} kinds of defect; "
-            "both are needed to measure: add images to test/good/ and test/<defect>/"
+            f"{dataset.root}: without the {n_left_out} images that the bundle learned from there are {n_good} good "
+            f"images and {len({name for name, _ in labelled} - {'good'})} kinds of defect; both are needed to measure: "
+            "add images to test/good/ and test/<defect>/"
         )
-    labelled = [("good", path) for path in good] + [(name, path) for name, paths in chosen.items() for path in paths]
-    runner = Runner.of(bundle, device)
-    return report(bundle, score_images(runner, labelled, "evaluate"), device)
+    scored = score_images(Runner.of(bundle, device), labelled, "evaluate")
+    return {**report(bundle, scored, device), "n_left_out": n_left_out}
 
 
 def report(bundle: Bundle, scored: Sequence[Scored], device: str) -> dict[str, Any]:
-    """All figures of one evaluation."""
+    """All figures of one evaluation, but for how many images were left out of it."""
     threshold = bundle.manifest.threshold
     good = [item.score for item in scored if item.label == "good"]
     defect = [item.score for item in scored if item.label != "good"]
@@ -128,6 +130,8 @@ def in_words(found: Mapping[str, Any]) -> str:
     lines += [
         f"  {name:<20}AUC {one['roc_auc']:.3f}, recall {one['recall']:.3f}" for name, one in found["by_defect"].items()
     ]
+    if found["n_left_out"]:
+        lines.append(f"note: {found['n_left_out']} image(s) left out, as the bundle learned from them")
     if found["n_seen_by_threshold"]:
         n = found["n_seen_by_threshold"]
         lines.append(f"note: the threshold was chosen on {n} of these images; recall and F1 flatter, AUC does not")

@@ -19,11 +19,14 @@ from models.files import sha256_of, whole_folder
 from models.golden import check_golden
 from models.health import HealthLimits
 from models.manifest import (
+    BoxParity,
+    Decoder,
+    DetectionTraining,
+    Family,
     File,
     Golden,
     Manifest,
     Parity,
-    PatchcoreDecoder,
     Precision,
     Preprocess,
     Threshold,
@@ -37,17 +40,24 @@ if TYPE_CHECKING:
     import openvino as ov
 
 
+_VERSIONED: dict[Family, tuple[str, ...]] = {
+    "anomaly": ("anomalib", "timm"),
+    "detection": ("mmdet", "mmdeploy", "mmengine", "mmcv-lite", "onnx"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What the manifest says besides what export finds out itself."""
 
+    family: Family
     model: str
     preprocess: Preprocess
     precision: Precision
-    decoder: PatchcoreDecoder
+    decoder: Decoder
     threshold: Threshold
-    training: Training
-    parity: Parity
+    training: Training | DetectionTraining
+    parity: Parity | BoxParity
     health: HealthLimits | None = None
 
 
@@ -81,7 +91,6 @@ def write_bundle(out: Path, graph: ov.Model, golden: dict[str, Image], recipe: R
         expected = tuple(_golden(folder, name, image, runner, recipe.threshold) for name, image in golden.items())
         files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
         manifest = Manifest(
-            family="anomaly",
             created_at=datetime.now(UTC),
             mekiki=__version__,
             golden=expected,
@@ -115,10 +124,10 @@ def defaced(image: Image) -> Image:
     return result
 
 
-def package_versions() -> dict[str, str]:
+def package_versions(family: Family = "anomaly") -> dict[str, str]:
     """Of the packages that decide what comes out of a fit."""
     found = {}
-    for name in ("anomalib", "openvino", "timm", "torch", "numpy", "opencv-python-headless"):
+    for name in (*_VERSIONED[family], "openvino", "torch", "numpy", "opencv-python-headless"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # another build of OpenCV

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import MODEL_XML
 from models.errors import DatasetError
 from models.files import sha256_of, whole_folder
-from models.health import MIN_IMAGES, HealthLimits, limits_of, measure
+from models.health import limits_of, measure
 from models.images import read_image
-from models.manifest import Augmentation, PatchcoreDecoder, Preprocess, Threshold, Training, Weights
+from models.manifest import Augmentation, PatchcoreDecoder, Preprocess, Training, Weights
 from models.prediction import Image
 from models.runner import Runner
-from trainer import threshold as thresholds
 from trainer.augment import turned
 from trainer.backbone import find_weights
 from trainer.bank import Bank, held_out_scores, make_bank
@@ -33,6 +32,7 @@ from trainer.patchcore import Patchcore, decoder_for, freeze_bias, with_search
 from trainer.pictures import draw_report
 from trainer.pose import measure_pose, plan_augmentation
 from trainer.progress import progress
+from trainer.proof import health_words, put_threshold, threshold_words
 from trainer.size import choose_size, probe_cost, spec_for
 
 Say = Callable[[str], None]
@@ -157,7 +157,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
 ) -> Recipe:
     """Threshold and parity on the IR that will ship."""
     threshold = put_threshold(options.policy, held_out, scored)
-    say(_threshold_words(threshold))
+    say(threshold_words(threshold))
     fresh = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
     fresh = fresh or [turned(image, _FRESH_TURN_DEG) for image in images[:_PARITY_IMAGES]]
     learned.net.set_bank(learned.bank.vectors)
@@ -169,8 +169,9 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     )
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
     health = limits_of([measure(image) for image in images])
-    say(_health_words(health))
+    say(health_words(health))
     return Recipe(
+        family="anomaly",
         model="patchcore",
         preprocess=learned.spec,
         precision="f32",
@@ -179,39 +180,6 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         training=_training(options, dataset, images, learned),
         parity=parity,
         health=health,
-    )
-
-
-def put_threshold(policy: str, held_out: Sequence[float], scored: Sequence[Scored]) -> Threshold:
-    """By `policy`; "auto" is recall_1 where defects are given and normal_quantile where none are.
-
-    Raises DatasetError for recall_1 without defects.
-    """
-    good = [*held_out, *(item.score for item in scored if item.label == "good")]
-    bad = [item.score for item in scored if item.label != "good"]
-    if policy == "normal_quantile" or (policy == "auto" and not bad):
-        return thresholds.normal_quantile(good, [item.sha256 for item in scored if item.label == "good"])
-    if not bad:
-        raise DatasetError("--policy recall_1 needs images of defects: add a folder of them, or use normal_quantile")
-    return thresholds.recall_1(good, bad, [item.sha256 for item in scored])
-
-
-def _threshold_words(limit: Threshold) -> str:
-    text = f"threshold: {limit.ng_at_or_above:.4g} by {limit.policy}, from {limit.n_good} good and {limit.n_defect} "
-    text += f"defects; with 95 % confidence each: false rejects below {limit.false_reject_upper_95:.1%}, "
-    if limit.recall_lower_95 is None:
-        return text + "recall unknown, as no defects were given"
-    return text + f"recall above {limit.recall_lower_95:.1%}"
-
-
-def _health_words(limits: HealthLimits | None) -> str:
-    if limits is None:
-        return f"health: not checked on the line; {MIN_IMAGES} good images or more show how light, focus and place vary"
-    light, x, y = limits.brightness, limits.centre_x, limits.centre_y
-    return (
-        f"health: a picture will be unknown unless its brightness is {light.low:.0f} to {light.high:.0f}, its "
-        f"sharpness {limits.sharpness_x_low:.2f} across and {limits.sharpness_y_low:.2f} down or more, and the part "
-        f"lies at {x.low:.0%} to {x.high:.0%} of the width and {y.low:.0%} to {y.high:.0%} of the height"
     )
 
 

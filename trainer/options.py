@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
-class FitOptions:
-    """`mekiki-train fit`'s arguments; None or "auto" leaves the choice to the data."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What every family asks; None or "auto" leaves the choice to the data."""
 
     data: Path
     out: Path
-    backbone: str = "resnet18"
     weights: Path | None = None
     allow_hub: bool = False
     image_size: int | None = None
-    cycle_time_s: float = 1.0
-    bank: int = 10_000
-    augment: str = "auto"
     policy: str = "auto"
     limit: int | None = None
     seed: int = 0
@@ -27,3 +23,29 @@ class FitOptions:
     def report(self) -> Path:
         """Where the pictures go: beside the bundle, which holds only what a box needs."""
         return self.out.with_name(self.out.name + ".report")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions(Common):
+    """`mekiki-train fit --family anomaly`."""
+
+    model: str = "patchcore"
+    backbone: str = "resnet18"
+    cycle_time_s: float = 1.0
+    bank: int = 10_000
+    augment: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionOptions(Common):
+    """`mekiki-train fit --family detection`."""
+
+    model: str = "rtmdet-tiny"
+    steps: int | None = None
+    batch: int | None = None
+    merge_px: float | None = None
+
+    @property
+    def training(self) -> Path:
+        """Where an interrupted training waits to be gone on with. It goes when the bundle is there."""
+        return self.out.with_name(self.out.name + ".training")

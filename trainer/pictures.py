@@ -8,7 +8,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from models.drawing import draw_boxes
 from models.errors import DatasetError
 from models.images import read_image
 from models.prediction import Image
@@ -32,7 +34,7 @@ def draw_report(
     drawn = draw_overlays(folder, good[:_WORST_GOOD] + bad, ng_at_or_above, dataset.masks)
     if drawn:
         contact_sheet(folder / "sheet.jpg", drawn)
-    groups: dict[str, list[float]] = {"good, held out": list(held_out)}
+    groups: dict[str, list[float]] = {"good, held out": list(held_out)} if held_out else {}
     for item in scored:
         groups.setdefault(item.label, []).append(item.score)
     draw_histogram(folder / "histogram.png", groups, ng_at_or_above, f"{dataset.root.name}: scores on the IR")
@@ -40,6 +42,7 @@ def draw_report(
 
 def draw_overlays(folder: Path, scored: Sequence[Scored], ng_at_or_above: float, masks: dict[Path, Path]) -> list[Path]:
     """One JPEG per image: heatmap over the part, regions boxed, the true mask outlined where there is one.
+    Where the model finds boxes, those are drawn instead.
 
     The colour scale is the same in all of them and turns red at the threshold, so that pictures compare.
     """
@@ -55,21 +58,28 @@ def _overlay(item: Scored, ng_at_or_above: float, mask: Path | None) -> Image:
     image = read_image(item.path)
     scale = _SIDE_PX / max(image.shape[:2])
     small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    size = (small.shape[1], small.shape[0])
-    heat = cv2.resize(item.prediction.heatmap, size, interpolation=cv2.INTER_LINEAR) / max(ng_at_or_above, 1e-9)
-    level = np.clip(heat * 0.85, 0, 1)  # 0.85 of the map is red: the threshold
-    colour = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
-    weight = np.clip((heat - 0.5) * 1.2, 0, 0.6)[:, :, None]
-    shown: Image = (small * (1 - weight) + colour * weight).astype(np.uint8)
+    heatmap, boxes = item.prediction.heatmap, item.prediction.boxes
+    shown = small if heatmap is None else _heated(small, heatmap / max(ng_at_or_above, 1e-9))
     if mask is not None:
         _outline(shown, mask)
     is_ng = item.score >= ng_at_or_above
-    if is_ng:
+    if boxes is not None:
+        draw_boxes(shown, boxes, ng_at_or_above, scale)
+    elif is_ng:
         for region in regions_of(item.prediction, ng_at_or_above):
             corner = (int(region.x_px * scale), int(region.y_px * scale))
             far = (int((region.x_px + region.width_px) * scale), int((region.y_px + region.height_px) * scale))
             cv2.rectangle(shown, corner, far, _RED, 2)
     return _captioned(shown, f"{item.label}/{item.path.name}  {item.score:.3g} ({'ng' if is_ng else 'ok'})", is_ng)
+
+
+def _heated(small: Image, share: NDArray[np.float32]) -> Image:
+    """`share` (h, w) is the heatmap in parts of the threshold."""
+    heat = cv2.resize(share, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_LINEAR)
+    level = np.clip(heat * 0.85, 0, 1)  # 0.85 of the map is red: the threshold
+    colour = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
+    weight = np.clip((heat - 0.5) * 1.2, 0, 0.6)[:, :, None]
+    return np.asarray(small * (1 - weight) + colour * weight, np.uint8)
 
 
 def _outline(shown: Image, mask: Path) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def progress(items: Iterable[Any], what: str, *, unit: str = "image", total: int | None = None) -> Any:
-    """`items` with a bar on stderr that shows `what`, the rate and the time left.
+def progress(items: Iterable[Any] | None, what: str, *, unit: str = "image", total: int | None = None) -> Any:
+    """`items` (or None, to call `update` by hand) with a bar on stderr: `what`, the rate and the time left.
 
     Returned is tqdm's own bar, so that a caller may add a figure with `set_postfix`.
     """

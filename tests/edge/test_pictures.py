@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from edge.metrics import Metrics
 from edge.pictures import HIGH_WATER, Pictures, overlay
-from models.prediction import Image, Prediction
+from models.prediction import Boxes, Image, Prediction
 from models.verdict import Stages, Verdict
 from tests.edge.box import wait_for
 
@@ -281,3 +281,31 @@ def test_the_colour_turns_red_at_the_threshold_whatever_the_threshold_is():
 def test_what_is_no_number_is_shown_as_hot(value):
     assert overlay(flat(100), hot(value), 0.5)[4, 4, 2] > 100
     assert overlay(flat(100), hot(value), 0.5)[40, 56].tolist() == [100, 100, 100]
+
+
+def boxed(score: float, height_px: int = 48, width_px: int = 64) -> Prediction:
+    """One box, in the lower right of the frame."""
+    boxes = Boxes(np.array([[32, 24, 60, 44]], np.float32), np.array([score], np.float32), ("spot",))
+    return Prediction(score, None, height_px, width_px, 0, 0, boxes)
+
+
+def test_of_a_model_that_finds_boxes_the_overlay_is_the_picture_with_them_drawn():
+    image = flat(100)
+    shown = overlay(image, boxed(0.9), 0.5)
+    assert shown[34, 60, 2] > 200, "the right edge"
+    assert shown[40, 10].tolist() == [100, 100, 100]
+    assert (image == 100).all(), "`picture/NAME` is sent from the same memory"
+
+
+@pytest.mark.parametrize("prediction", [boxed(0.05), Prediction(0.0, None, 48, 64, 0, 0)])
+def test_where_there_is_nothing_to_draw_the_overlay_is_the_picture(prediction):
+    assert (overlay(flat(100), prediction, 0.5) == 100).all()
+
+
+def test_who_subscribes_to_heatmaps_gets_the_boxes_under_that_topic():
+    with sending() as line:
+        subscriber = line.subscriber("heatmap/top")
+        line.pictures.offer(verdict(0), flat(100), boxed(0.9))
+        topic, said, shown = received(subscriber)
+        assert (topic, said) == ("heatmap/top", verdict(0))
+        assert int(shown[34, 60, 2]) > int(shown[34, 60, 0]) + 60

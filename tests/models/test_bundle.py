@@ -115,7 +115,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "manifest.json: files",
     ),
     "newer schema": (lambda b: edit(b, lambda raw: raw.update(schema_version=2)), "manifest.json: schema 2, this"),
-    "wrong family": (lambda b: edit(b, lambda raw: raw.update(family="detection")), "family 'detection', this"),
+    "wrong family": (lambda b: edit(b, lambda raw: raw.update(family="horoscope")), "family 'horoscope', this"),
+    "model of another family": (
+        lambda b: edit(b, lambda raw: raw.update(family="detection")),
+        "family detection with a decoder of PatchcoreDecoder, BoxesDecoder was wanted; make the bundle again",
+    ),
     "a file, no folder": (replace_by_file, "a file, a bundle folder was wanted"),
     "nothing there": (lambda b: b.rename(b.parent / "away"), "nothing there, a bundle folder was wanted"),
 }

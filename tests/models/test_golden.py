@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from models.bundle import open_bundle
@@ -29,6 +31,35 @@ def test_a_score_off_by_more_than_a_thousandth_is_refused_with_both_numbers(tmp_
 
 def test_a_score_that_is_no_number_is_refused(tmp_path, monkeypatch):
     opened = open_bundle(tiny.make_bundle(tmp_path / "b"))
-    monkeypatch.setattr("models.runner.score_of", lambda *_: float("nan"))
+    monkeypatch.setattr("models.patchcore.score_of", lambda *_: float("nan"))
     with pytest.raises(ModelError, match="says unknown nan"):
         check_golden(opened, Runner.of(opened))
+
+
+def checked_boxes(folder, expected: float):
+    """The dark golden image has no box: its score is 0, where `expected` was written down."""
+    opened = open_bundle(tiny.make_boxes_bundle(folder / "b"))
+    dark, spot = opened.manifest.golden
+    golden = (dark.model_copy(update={"score": expected}), spot)
+    claiming = replace(opened, manifest=opened.manifest.model_copy(update={"golden": golden}))
+    return check_golden(claiming, Runner.of(opened))
+
+
+def test_a_picture_without_boxes_scores_0_and_agrees(tmp_path):
+    assert checked_boxes(tmp_path, 0.0).max_relative == 0
+
+
+def test_near_0_a_hundred_thousandth_is_near_enough_and_the_agreement_stays_below_its_limit(tmp_path):
+    assert 0 < checked_boxes(tmp_path, 9e-6).max_relative <= MAX_RELATIVE
+
+
+def test_near_0_more_than_a_hundred_thousandth_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"dark\.png: CPU at f32 says ok 0, the manifest says ok 1\.1e-05"):
+        checked_boxes(tmp_path, 1.1e-5)
+
+
+def test_the_absolute_tolerance_is_none_where_the_score_is_large(tmp_path):
+    """A tenth of a per cent of 0.098, and not a hundred thousandth more."""
+    assert checked(tmp_path, golden_error=9.7e-5).max_relative <= MAX_RELATIVE
+    with pytest.raises(ModelError):
+        checked(tmp_path / "more", golden_error=1.01e-4)

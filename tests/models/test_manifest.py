@@ -9,11 +9,19 @@ from models.bundle import MANIFEST
 from models.errors import BundleError
 from models.manifest import parse_manifest
 from models.schemas import FOLDER, schemas
+from tests import tiny
 
 
 @pytest.fixture(scope="session")
 def good(bundle) -> dict:
     return json.loads((bundle / MANIFEST).read_bytes())
+
+
+@pytest.fixture(scope="session")
+def boxes(tmp_path_factory) -> dict:
+    """The manifest of a bundle of family detection."""
+    folder = tiny.make_boxes_bundle(tmp_path_factory.mktemp("boxes") / "b")
+    return json.loads((folder / MANIFEST).read_bytes())
 
 
 def refusal(text: bytes | str) -> str:
@@ -119,9 +127,11 @@ def test_a_schema_that_never_was_is_refused(good, version):
     assert "schema_version: Input should be 1 (got " in refusal(changed(good, "schema_version", version))
 
 
-@pytest.mark.parametrize("family", ["detection", "Anomaly", "", None, ["anomaly"], {"a": 1}, "x" * 10_000, "a\nb"])
+@pytest.mark.parametrize("family", ["classification", "Anomaly", "", None, ["anomaly"], {"a": 1}, "x" * 10_000, "a\nb"])
 def test_another_family_is_refused_with_those_that_run_here(good, family):
-    assert "this mekiki runs anomaly; upgrade mekiki here or choose" in refusal(changed(good, "family", family))
+    assert "this mekiki runs anomaly, detection; upgrade mekiki here or choose" in refusal(
+        changed(good, "family", family)
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,16 +163,85 @@ def test_a_line_break_in_a_key_does_not_break_the_message(good):
         ("preprocess.height_px", 0),
         ("preprocess.mean_rgb", [1, 2, "x"]),
         ("decoder.top_patches", 0),
-        ("decoder.kind", "padim"),
+        ("decoder", {"kind": "padim"}),
+        ("decoder", {"top_patches": 1}),
+        ("decoder", 1),
+        ("preprocess.fit", "crop"),
+        ("preprocess.channels", "grb"),
+        ("preprocess.pad", 256),
         ("golden", []),
         ("golden.0.outcome", "fine"),
+        ("training", 1),
         ("training.images", []),
+        ("training.images", ["x"]),
+        ("training.bank_vectors", 0),
         ("parity.n_images", 0),
         ("files", []),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_and_named(good, where, value):
     assert f"box/manifest.json: {where}" in refusal(changed(good, where, value))
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("decoder.labels", []),
+        ("decoder.labels", ["spot", "spot"]),
+        ("decoder.labels", [""]),
+        ("decoder.score_floor", 1.01),
+        ("decoder.score_floor", -0.01),
+        ("training.images", []),
+        ("training.classes", []),
+        ("training.n_boxes", 0),
+        ("training.steps", -1),
+        ("training.batch", 0),
+        ("parity.n_images", 0),
+        ("parity.max_box_px", -1),
+        ("parity.label_flips", -1),
+    ],
+)
+def test_a_value_out_of_bounds_of_a_detector_is_refused_and_named(boxes, where, value):
+    assert f"box/manifest.json: {where}" in refusal(changed(boxes, where, value))
+
+
+def test_a_manifest_of_a_detector_comes_back_as_it_was_written(boxes):
+    manifest = parse_manifest(json.dumps(boxes).encode(), "x")
+    assert json.loads(manifest.model_dump_json()) == boxes
+    kinds = [type(part).__name__ for part in (manifest.decoder, manifest.training, manifest.parity)]
+    assert kinds == ["BoxesDecoder", "DetectionTraining", "BoxParity"]
+
+
+@pytest.mark.parametrize("key", ["backbone", "images", "augmentation"])
+def test_a_training_that_lacks_a_key_is_still_read_as_of_its_family(good, key):
+    raw = copy.deepcopy(good)
+    del raw["training"][key]
+    assert f"training.{key}: missing; make" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize("key", ["classes", "n_boxes", "weights"])
+def test_a_training_of_a_detector_that_lacks_a_key_is_still_read_as_one(boxes, key):
+    raw = copy.deepcopy(boxes)
+    del raw["training"][key]
+    assert f"training.{key}: missing; make" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted"), [("decoder", "BoxesDecoder"), ("training", "DetectionTraining"), ("parity", "BoxParity")]
+)
+def test_what_belongs_to_the_other_family_is_refused_with_what_was_wanted(good, boxes, part, wanted):
+    found = refusal(changed(boxes, part, good[part]))
+    assert f"(top level): family detection with a {part} of " in found
+    assert f", {wanted} was wanted; make the bundle again" in found
+    assert f"(top level): family anomaly with a {part} of {wanted}, " in refusal(changed(good, part, boxes[part]))
+
+
+def test_a_manifest_from_before_there_were_detectors_is_read_as_it_was_meant(good):
+    raw = copy.deepcopy(good)
+    for key in ("fit", "channels", "pad"):
+        del raw["preprocess"][key]
+    spec = parse_manifest(json.dumps(raw).encode(), "x").preprocess
+    assert (spec.fit, spec.channels) == ("stretch", "rgb")
 
 
 def test_the_published_schemas_are_those_of_the_types():

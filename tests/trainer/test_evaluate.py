@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
+from models.bundle import MANIFEST, open_bundle
 from models.errors import ConfigError, DatasetError, ModelError
+from models.files import sha256_of
 from models.images import read_image
 from models.runner import Runner
 from tests import tiny
 from tests.trainer.conftest import said_by
 from tests.trainer.plates import plate
 from trainer.dataset import scan
-from trainer.evaluate import evaluate, figures, score_images
+from trainer.evaluate import evaluate, figures, in_words, score_images
+from trainer.pictures import draw_overlays
 
 PROMISED = {
     "roc_auc",
@@ -27,6 +30,7 @@ PROMISED = {
     "n_good",
     "n_defect",
 }
+TOP = {"n_left_out", "n_seen_by_threshold", "by_defect", "latency_s"}
 
 
 def test_figures_by_hand():
@@ -70,7 +74,7 @@ def found(fitted):
 
 
 def test_the_command_prints_one_json_object_with_every_promised_key(found):
-    assert found.keys() >= PROMISED
+    assert found.keys() >= PROMISED | TOP
     assert found["by_defect"]["hole"].keys() >= PROMISED
     assert (found["n_good"], found["n_defect"]) == (4, 4)
     assert found["roc_auc"] == 1
@@ -103,6 +107,7 @@ def test_fresh_images_bring_no_such_note(fitted, tmp_path):
         tiny.write_image(tmp_path / f"hole/{i}.png", plate(400 + i, hole=True))
     words = said_by(["evaluate", str(fitted.out), "--data", str(tmp_path)])
     assert "note:" not in words
+    assert "left out" not in words
     assert "ROC AUC               1.000   (3 good, 3 defects)" in words
 
 
@@ -111,19 +116,25 @@ def test_good_images_that_were_learned_from_are_left_out_under_whatever_name(fit
     for i, path in enumerate([*fitted.plates.train, *fitted.plates.good]):
         (tmp_path / f"good/{i:03}.png").write_bytes(path.read_bytes())
     shutil.copytree(fitted.plates.root / "test/hole", tmp_path / "hole")
-    assert evaluate(fitted.bundle, scan(tmp_path))["n_good"] == 4
+    found = evaluate(fitted.bundle, scan(tmp_path))
+    assert (found["n_good"], found["n_left_out"]) == (4, len(fitted.plates.train))
+    assert f"note: {len(fitted.plates.train)} image(s) left out, as the bundle learned from them" in in_words(found)
 
 
 def test_only_images_that_were_learned_from_are_nothing_to_measure_on(fitted, tmp_path):
     shutil.copytree(fitted.plates.root / "train/good", tmp_path / "good")
     shutil.copytree(fitted.plates.root / "test/hole", tmp_path / "hole")
-    with pytest.raises(DatasetError, match="0 good images that were not learned from and 1 kinds of defect; both"):
+    with pytest.raises(
+        DatasetError, match=r"learned from there are 0 good images and 1 kinds of defect; both are needed"
+    ):
         evaluate(fitted.bundle, scan(tmp_path))
 
 
 def test_without_defects_there_is_nothing_to_measure(fitted, tmp_path):
     shutil.copytree(fitted.plates.root / "test/good", tmp_path / "good")
-    with pytest.raises(DatasetError, match="4 good images that were not learned from and 0 kinds of defect; both"):
+    with pytest.raises(
+        DatasetError, match=r"without the 0 images .* there are 4 good images and 0 kinds of defect; both"
+    ):
         evaluate(fitted.bundle, scan(tmp_path))
 
 
@@ -143,3 +154,46 @@ def test_a_score_that_is_no_number_stops_the_measurement(tmp_path):
     runner = Runner(bundle / "model.xml", tiny.DECODER, "f32")
     with pytest.raises(ModelError, match=r"white\.png: score nan; the model is broken: make the bundle again"):
         score_images(runner, [("good", white)], "score")
+
+
+@pytest.fixture
+def spots(tmp_path):
+    """A detector that learned from one good image and one of two defects, and the data."""
+    for i, grey in enumerate((tiny.OK, 100)):  # the second one has a box below the threshold
+        tiny.write_image(tmp_path / f"data/good/{i}.png", tiny.frame(grey))
+    for i, grey in enumerate((tiny.NG, tiny.NG + 20)):
+        tiny.write_image(tmp_path / f"data/spot/{i}.png", tiny.frame(grey))
+    bundle = tiny.make_boxes_bundle(tmp_path / "spots.bundle")
+    raw = json.loads((bundle / MANIFEST).read_text())
+    raw["training"]["images"] = [sha256_of(tmp_path / f"data/{name}/0.png") for name in ("good", "spot")]
+    (bundle / MANIFEST).write_text(json.dumps(raw))
+    return open_bundle(bundle), scan(tmp_path / "data")
+
+
+def test_defects_that_a_detector_learned_from_are_left_out_as_good_images_are(spots):
+    found = evaluate(*spots)
+    assert (found["n_good"], found["n_defect"], found["n_left_out"]) == (1, 1, 2)
+    assert found["by_defect"]["spot"]["n_defect"] == 1
+    assert (found["roc_auc"], found["f1"], found["false_rejects"]) == (1, 1, 0)
+    assert "note: 2 image(s) left out, as the bundle learned from them" in in_words(found)
+
+
+def test_where_all_defects_were_learned_from_there_is_nothing_to_measure(spots):
+    bundle, dataset = spots
+    (dataset.root / "spot/1.png").unlink()
+    with pytest.raises(DatasetError, match=r"without the 2 images .* there are 1 good images and 0 kinds of defect"):
+        evaluate(bundle, scan(dataset.root))
+
+
+def test_the_picture_of_what_a_detector_found_has_its_boxes(spots, tmp_path):
+    bundle, dataset = spots
+    labelled = [("good", dataset.train_good[0]), ("spot", dataset.defects["spot"][0])]
+    (tmp_path / "drawn").mkdir()
+    dark, bright = draw_overlays(tmp_path / "drawn", score_images(Runner.of(bundle), labelled, "score"), 0.5, {})
+    assert redness(read_image(bright)[200:340, 310:330]) > 60, "the right edge of the bright quarter"
+    assert redness(read_image(bright)[400:]) < 60
+    assert redness(read_image(dark)[34:]) < 60
+
+
+def redness(image: np.ndarray) -> int:
+    return int((image[:, :, 2].astype(int) - image[:, :, 0]).max())

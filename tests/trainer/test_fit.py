@@ -19,8 +19,8 @@ from trainer.cli import main
 from trainer.dataset import scan
 from trainer.evaluate import Scored
 from trainer.export import defaced
-from trainer.fit import put_threshold
 from trainer.pictures import draw_histogram, draw_report
+from trainer.proof import put_threshold
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,46 @@
+"""What every family proves before a bundle is written: where the threshold lies, and what a picture must look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.errors import DatasetError
+from models.health import MIN_IMAGES, HealthLimits
+from models.manifest import Threshold
+from trainer import threshold as thresholds
+from trainer.evaluate import Scored
+
+
+def put_threshold(policy: str, held_out: Sequence[float], scored: Sequence[Scored]) -> Threshold:
+    """By `policy`; "auto" is recall_1 where defects are given and normal_quantile where none are.
+
+    Raises DatasetError for recall_1 without defects.
+    """
+    good = [*held_out, *(item.score for item in scored if item.label == "good")]
+    bad = [item.score for item in scored if item.label != "good"]
+    if policy == "normal_quantile" or (policy == "auto" and not bad):
+        return thresholds.normal_quantile(good, [item.sha256 for item in scored if item.label == "good"])
+    if not bad:
+        raise DatasetError("--policy recall_1 needs images of defects: add a folder of them, or use normal_quantile")
+    return thresholds.recall_1(good, bad, [item.sha256 for item in scored])
+
+
+def threshold_words(limit: Threshold) -> str:
+    """For a person: where it lies, by which policy, and how sure that is."""
+    text = f"threshold: {limit.ng_at_or_above:.4g} by {limit.policy}, from {limit.n_good} good and {limit.n_defect} "
+    text += f"defects; with 95 % confidence each: false rejects below {limit.false_reject_upper_95:.1%}, "
+    if limit.recall_lower_95 is None:
+        return text + "recall unknown, as no defects were given"
+    return text + f"recall above {limit.recall_lower_95:.1%}"
+
+
+def health_words(limits: HealthLimits | None) -> str:
+    """For a person: what a picture must look like to be judged."""
+    if limits is None:
+        return f"health: not checked on the line; {MIN_IMAGES} good images or more show how light, focus and place vary"
+    light, x, y = limits.brightness, limits.centre_x, limits.centre_y
+    return (
+        f"health: a picture will be unknown unless its brightness is {light.low:.0f} to {light.high:.0f}, its "
+        f"sharpness {limits.sharpness_x_low:.2f} across and {limits.sharpness_y_low:.2f} down or more, and the part "
+        f"lies at {x.low:.0%} to {x.high:.0%} of the width and {y.low:.0%} to {y.high:.0%} of the height"
+    )
