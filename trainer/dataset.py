@@ -1,7 +1,8 @@
-"""Finds the images in a folder: MVTec AD's layout, or plain folders `good/` and one per defect."""
+"""Finds the images in a folder: MVTec AD's layout, plain folders `good/` and one per defect, or boxes beside images."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,13 @@ from models.errors import ConfigError, DatasetError
 from models.images import is_image_name
 
 GOOD = "good"
-_MASKS = "ground_truth"
-_NOT_DEFECTS = {GOOD, "train", "test", _MASKS, "masks"}
-_WANTED = "wanted train/good/, test/good/, test/<defect>/ (MVTec AD) or good/ and <defect>/ with images in them"
+MASKS = "ground_truth"
+_NOT_DEFECTS = {GOOD, "train", "test", MASKS, "masks"}
+_IMAGE_FOLDERS = re.compile(r"(images?|imgs?|jpegimages|(train|val|valid|test)\d*)", re.IGNORECASE)
+_WANTED = (
+    "wanted train/good/, test/good/, test/<defect>/ (MVTec AD) or good/ and <defect>/ with images in them, "
+    "or images with boxes (COCO, Pascal VOC, YOLO)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,23 @@ class Dataset:
 def scan(root: Path, limit: int | None = None) -> Dataset:
     """Sorts the images under `root`; `limit` keeps the first good images by name for learning.
 
-    In plain folders the good images beyond `limit` are test images. Raises DatasetError when there
-    is no such folder or no good image.
+    In plain folders, and where boxes tell the bad images, the good images beyond `limit` are test
+    images. Raises DatasetError when there is no such folder or no good image, or with what is wrong
+    in the annotations.
     """
+    try:
+        dataset = scan_folders(root, limit)
+    except DatasetError:
+        if (annotated := _annotated(root, limit)) is None:
+            raise
+        return annotated
+    if any(_IMAGE_FOLDERS.fullmatch(name) for name in dataset.defects):  # good/ beside an annotated images/
+        return _annotated(root, limit) or dataset
+    return dataset
+
+
+def scan_folders(root: Path, limit: int | None = None) -> Dataset:
+    """As `scan`, by the names of folders only."""
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; {_WANTED}")
     mvtec = (root / "train").is_dir() or (root / "test").is_dir()
@@ -53,6 +72,22 @@ def choose_defects(dataset: Dataset, names: Sequence[str]) -> dict[str, list[Pat
         if name not in dataset.defects:
             raise ConfigError(f"{dataset.root}: no defect {name!r}; it has {', '.join(dataset.defects) or 'none'}")
     return {name: paths for name, paths in dataset.defects.items() if not names or name in names}
+
+
+def _annotated(root: Path, limit: int | None) -> Dataset | None:
+    """By the boxes of the images; None where there are none."""
+    from trainer.annotations import as_dataset, has_boxes, read_annotations
+
+    if not root.is_dir() or not has_boxes(root):
+        return None
+    found = as_dataset(read_annotations(root))
+    if not found.train_good and not found.test_good:
+        raise DatasetError(
+            f"{root}: boxes on all images, good parts are what is learned from; add images without boxes"
+        )
+    keep = len(found.train_good) if limit is None else limit
+    test_good = sorted([*found.train_good[keep:], *found.test_good])
+    return Dataset(root, found.train_good[:keep], test_good, found.defects)
 
 
 def _mvtec(root: Path, limit: int | None) -> Dataset:
@@ -80,7 +115,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _mask(root: Path, defect: str, image: Path) -> Path | None:
-    folder = root / _MASKS / defect
+    folder = root / MASKS / defect
     for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
         if (folder / name).is_file():
             return folder / name

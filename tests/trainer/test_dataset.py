@@ -120,3 +120,64 @@ def test_an_unknown_defect_is_refused_with_those_that_are_there(put):
 def test_an_unknown_defect_where_there_is_none_is_refused(put):
     with pytest.raises(ConfigError, match="no defect 'cut'; it has none"):
         choose_defects(scan(put("good/a.png")), ["cut"])
+
+
+LABEL = "0 0.5 0.5 0.5 0.5\n"
+
+
+def label(root, *places):
+    for place in places:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text(LABEL)
+    (root / "data.yaml").write_text("names: [cut]\n")
+    return root
+
+
+def test_images_with_boxes_are_read_by_role(put):
+    places = ("images/train/a.png", "images/train/b.png", "images/val/c.png", "images/val/d.png")
+    found = scan(label(put(*places), "labels/train/a.txt", "labels/val/c.txt"))
+    assert names(found.train_good) == ["b.png"]
+    assert names(found.test_good) == ["d.png"]
+    assert {kind: names(paths) for kind, paths in found.defects.items()} == {"cut": ["a.png", "c.png"]}
+    assert found.masks == {}
+
+
+def test_boxes_in_folders_that_are_named_as_those_of_mvtec_ad_are_read(put):
+    found = scan(label(put("train/images/a.png", "test/images/b.png", "test/images/c.png"), "test/labels/b.txt"))
+    assert (names(found.train_good), names(found.test_good), names(found.all_defects)) == (
+        ["a.png"],
+        ["c.png"],
+        ["b.png"],
+    )
+
+
+def test_good_parts_beside_images_with_boxes_are_good_parts_and_the_image_folder_is_no_defect(put):
+    found = scan(label(put("good/a.png", "images/b.png"), "labels/b.txt"))
+    assert names(found.train_good) == ["a.png"]
+    assert list(found.defects) == ["cut"]
+
+
+def test_good_images_without_boxes_beyond_the_limit_are_there_to_test_on(put):
+    found = scan(label(put("images/a.png", "images/b.png", "images/c.png"), "labels/c.txt"), limit=1)
+    assert (names(found.train_good), names(found.test_good)) == (["a.png"], ["b.png"])
+
+
+def test_boxes_do_not_change_how_mvtec_ad_is_read(put):
+    root = put("train/good/a.png", "test/cut/b.png")
+    assert scan(label(root, "test/cut/b.txt")) == scan(root)
+    assert scan(root).defects == {"cut": [root / "test/cut/b.png"]}
+
+
+def test_boxes_on_all_images_are_refused(put):
+    with pytest.raises(DatasetError, match="boxes on all images, good parts are what is learned from"):
+        scan(label(put("images/a.png"), "labels/a.txt"))
+
+
+def test_what_is_wrong_with_the_boxes_is_what_a_scan_says(put):
+    with pytest.raises(DatasetError, match=r"labels/gone\.txt: no image has this name"):
+        scan(label(put("images/a.png"), "labels/gone.txt"))
+
+
+def test_a_folder_of_images_without_boxes_is_refused_as_ever(put):
+    with pytest.raises(DatasetError, match=r"defects only \(images\), good parts are what is learned from; wanted"):
+        scan(put("images/a.png"))
