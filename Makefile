@@ -4,7 +4,7 @@ READY := .venv/.ready
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench lock schemas starter clean
+.PHONY: help install demo test test-slow lint format bench bench-detection lock schemas starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,7 +18,7 @@ $(READY): requirements/all.txt requirements/uv.txt pyproject.toml
 	$$python -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/all.txt \
-	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/all.txt  # uv does not read pip's configuration
+	  || $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt  # uv does not read pip's configuration
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -42,6 +42,9 @@ format: $(READY)
 
 bench: $(READY)  ## the numbers of README, measured here
 	$(BIN)/python -m tests.bench
+
+bench-detection: $(READY)  ## RTMDet on five splits of the real screws (an hour on two cores)
+	$(BIN)/python -m tests.bench.detection
 
 lock: $(READY)  ## renew the hashed lock files
 	cd requirements && for lock in "edge" "all --all-extras"; do set -- $$lock; \

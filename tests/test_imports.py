@@ -13,7 +13,17 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {"models": {"models"}, "edge": {"edge", "models"}, "trainer": {"trainer", "models"}}
 MAY_IMPORT["deploy"] = {"deploy", "models"}
 OURS = {*MAY_IMPORT, "tests"}
-TORCH_FAMILY = {"torch", "torchvision", "anomalib", "timm", "mmdet", "mmdeploy"}  # in trainer/ only
+TORCH_FAMILY = {
+    "torch",
+    "torchvision",
+    "anomalib",
+    "timm",
+    "mmdet",
+    "mmdeploy",
+    "mmengine",
+    "mmcv",
+    "onnx",
+}  # in trainer/ only
 HEAVY = TORCH_FAMILY | {"openvino", "matplotlib", "sklearn", "scipy"}  # inside functions only
 
 

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 from models.bundle import Bundle, open_bundle
 from models.images import read_image
 from models.manifest import Preprocess, Weights
+from tests.trainer.marked import marked_set
 from tests.trainer.plates import Plates, make_plates
 from trainer.patchcore import Patchcore
 
-SIZE_PX, BANK = 96, 300
+SIZE_PX, BANK, STEPS = 96, 300, 80
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,27 @@ class Fitted:
     weights: Path
     out: Path
     said: str
+
+    @property
+    def bundle(self) -> Bundle:
+        return open_bundle(self.out)
+
+    @property
+    def report(self) -> Path:
+        return self.out.with_name(self.out.name + ".report")
+
+
+@dataclass(frozen=True)
+class Marked:
+    """The same of a detector."""
+
+    data: Path
+    out: Path
+    said: str
+    learned: Path  # its weights
+    interrupted: str  # what was said on stderr when it was interrupted,
+    left: list[str]  # what lay beside the bundle to be then,
+    other: str  # and what was said to the same command with another option
 
     @property
     def bundle(self) -> Bundle:
@@ -47,6 +70,21 @@ def said_by(arguments: list[str]) -> str:
     return out.getvalue()
 
 
+def detection_arguments(data: Path, out: Path, *more: object) -> list[str]:
+    always = ["--family", "detection", "--image-size", SIZE_PX]
+    return [str(argument) for argument in ["fit", "--data", data, "--out", out, *always, *more]]
+
+
+def refusal_of(arguments: list[str], code: int) -> str:
+    """What `mekiki-train` says on stderr when it fails with `code`."""
+    from trainer.cli import main
+
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+        assert main(arguments) == code
+    return err.getvalue()
+
+
 def new_network(weights: Path | None = None, seed: int = 0) -> Patchcore:
     source = Weights(source="untrained", name="none", sha256=None)
     return Patchcore("resnet18", weights, source, seed)
@@ -61,7 +99,9 @@ def _no_weights_of_this_machine(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_CACHE", str(empty / "cache"))
         patch.setattr("trainer.backbone.STARTER", empty)
+        patch.setattr("trainer.detection.weights.STARTER", empty)
         patch.setenv("HF_HOME", str(empty))
+        patch.setenv("TORCH_HOME", str(empty))
         yield
 
 
@@ -101,3 +141,62 @@ def weights(torch, plates, spec, tmp_path_factory) -> Path:
 def fitted(plates, weights, tmp_path_factory) -> Fitted:
     out = tmp_path_factory.mktemp("fitted") / "plates.bundle"
     return Fitted(plates, weights, out, said_by(fit_arguments(plates.root, out, "--weights", weights, "--seed", 3)))
+
+
+@pytest.fixture(scope="session")
+def mmdet(torch):
+    """mmdet, ready to be used. Its import takes a dozen seconds, once.
+
+    What mmengine writes for people to read takes a second for each checkpoint, and nobody reads it here.
+    """
+    from trainer.detection.train import ready
+
+    ready()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmengine.config.Config.pretty_text", "")
+        patch.setattr("mmengine.runner.Runner._log_env", lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def marked(mmdet, tmp_path_factory) -> Marked:
+    """A detector trained from nothing on bars with marks; Ctrl-C was pressed once on the way."""
+    folder = tmp_path_factory.mktemp("marked")
+    data, out, learned = marked_set(folder / "data", n_bad=15), folder / "made/bars.bundle", folder / "learned.pth"
+    out.parent.mkdir()
+    arguments = detection_arguments(data, out, "--steps", STEPS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer.detection.plan._VALIDATIONS", 4)  # each writes 100 MB of checkpoints
+        patch.setattr("trainer.detection.config._WARM_UP_STEPS", 8)
+        patch.setattr("trainer.detection.fit.train", keeping(learned))
+        with pytest.MonkeyPatch.context() as hand:
+            hand.setattr("trainer.detection.parts.fitness", interrupting(2))
+            interrupted = refusal_of(arguments, 1)
+        left = sorted(path.name for path in out.parent.iterdir())
+        other = refusal_of([*arguments, "--batch", "3"], 2)
+        return Marked(data, out, said_by(arguments), learned, interrupted, left, other)
+
+
+def keeping(learned: Path):
+    """`train`, and a copy of the weights that it gives."""
+    from trainer.detection.train import train
+
+    def run(*arguments):
+        shutil.copy(train(*arguments), learned)
+        return learned
+
+    return run
+
+
+def interrupting(count: int):
+    """`fitness`, with Ctrl-C in its call number `count`."""
+    from trainer.detection.parts import fitness
+
+    calls = iter(range(1, count + 1))
+
+    def run(good, bad):
+        if next(calls) == count:
+            raise KeyboardInterrupt
+        return fitness(good, bad)
+
+    return run

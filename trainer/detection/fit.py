@@ -1,0 +1,190 @@
+"""`mekiki-train fit` for the detection family: boxes in, a bundle and pictures out.
+
+pictures with boxes -> learn | held out -> RTMDet by mmdet -> IR by mmdeploy, a raw frame in
+                    -> scores of the held out ones on the IR -> threshold -> parity gate -> bundle, pictures
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.bundle import MODEL_XML
+from models.files import sha256_of, whole_folder
+from models.health import limits_of, measure
+from models.images import read_image
+from models.manifest import BoxesDecoder, DetectionTraining, Preprocess, Weights
+from models.prediction import Image
+from models.runner import Runner
+from trainer.annotations import Annotated, Picture, as_dataset, check_enough, read_annotations
+from trainer.backbone import MEAN_RGB, STD_RGB
+from trainer.detection.config import SCORE_FLOOR, Plan, model_config
+from trainer.detection.graph import export, torch_network
+from trainer.detection.parity import check_boxes
+from trainer.detection.plan import plan_training, side_for, whole_cells
+from trainer.detection.prepare import prepare
+from trainer.detection.split import Split, split
+from trainer.detection.train import ready, stopped_at, train
+from trainer.detection.weights import find_weights, write_start
+from trainer.evaluate import Scored, score_images
+from trainer.export import Recipe, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.options import DetectionOptions
+from trainer.pictures import draw_report
+from trainer.pose import measure_pose
+from trainer.proof import health_words, put_threshold, threshold_words
+
+Say = Callable[[str], None]
+WEIGHTS = "weights.pth"  # in the report: another fit may begin with them
+_PARITY_IMAGES = 16
+_POSE_IMAGES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What training gave."""
+
+    file: Path  # state dict
+    weights: Weights  # that it began with
+    spec: Preprocess
+    plan: Plan
+
+
+def fit(options: DetectionOptions, say: Say) -> None:
+    """Trains, measures and exports. Raises MekikiError; then neither bundle nor pictures are left.
+
+    An interrupted training stays beside the bundle to be, and the same command goes on with it.
+    """
+    refuse_existing(options.out)
+    refuse_existing(options.report)
+    annotated = read_annotations(options.data, options.merge_px)
+    check_enough(annotated)
+    parts = split(annotated, options.seed, options.limit)
+    say(_data_words(annotated, parts))
+    learned = _learn(options, annotated, parts, say)
+    with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
+        graph = export(options.model, learned.file, annotated.classes, learned.spec, Path(work))
+        save_ir(graph, Path(work) / MODEL_XML)
+        decoder = BoxesDecoder(kind="boxes", labels=annotated.classes, score_floor=SCORE_FLOOR)
+        runner = Runner(Path(work) / MODEL_XML, decoder, "f32")
+        scored = score_images(runner, [(_label(p), p.path) for p in parts.held_out], "score")
+        recipe = _prove(options, parts, learned, runner, decoder, scored, say)
+    try:
+        with whole_folder(options.report) as pictures:
+            draw_report(pictures, as_dataset(annotated), scored, [], recipe.threshold.ng_at_or_above)
+            shutil.copy(learned.file, pictures / WEIGHTS)
+        write_bundle(options.out, graph, _golden_images(scored), recipe)  # last: with it the fit is done
+    except BaseException:
+        shutil.rmtree(options.report, ignore_errors=True)
+        raise
+    shutil.rmtree(options.training, ignore_errors=True)
+    say(f"bundle: {options.out}\npictures: {options.report}")
+
+
+def _learn(options: DetectionOptions, annotated: Annotated, parts: Split, say: Say) -> Learned:
+    """Trains, or goes on with it."""
+    ready()
+    side_px = whole_cells(options.image_size) if options.image_size else side_for(annotated.bad)
+    pose = measure_pose([read_image(p.path) for p in parts.good[:_POSE_IMAGES]])
+    plan = plan_training(options, pose)
+    weights, file = find_weights(options.model, options.weights, allow_hub=options.allow_hub)
+    say(_weights_words(weights))
+    turned = f"parts are turned against each other by up to {pose.rotation_deg:.0f} degrees"
+    say(f"training: {options.model} at {side_px} px, up to {plan.steps} steps of {plan.batch}; {turned}")
+    work = options.training
+    if stopped_at(work / "run"):
+        say(f"{work}: goes on where it stopped")
+    start = None
+    if file is not None:  # first: a wrong file leaves nothing behind
+        start = write_start(file, _network(options.model, len(annotated.classes)), work / "start.pth")
+    data = prepare(parts.learn, parts.held_out, annotated.classes, side_px, work / "data")
+    best = train(options.model, data, plan, work / "run", start)
+    spec = Preprocess(
+        height_px=side_px, width_px=side_px, mean_rgb=MEAN_RGB, std_rgb=STD_RGB, fit="letterbox", channels="bgr"
+    )
+    return Learned(best, weights, spec, plan)
+
+
+def _network(model: str, classes: int) -> Any:
+    from mmdet.registry import MODELS
+
+    return MODELS.build(model_config(model, classes).model)
+
+
+def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
+    options: DetectionOptions,
+    parts: Split,
+    learned: Learned,
+    runner: Runner,
+    decoder: BoxesDecoder,
+    scored: list[Scored],
+    say: Say,
+) -> Recipe:
+    """Threshold and parity on the IR that will ship."""
+    threshold = put_threshold(options.policy, [], scored)
+    say(threshold_words(threshold))
+    network = torch_network(options.model, learned.file, decoder.labels)
+    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
+    parity = check_boxes(images, network, runner, learned.spec, decoder.labels, threshold.ng_at_or_above)
+    say(f"parity: torch and IR find the same {parity.n_boxes} boxes on {parity.n_images} images, within "
+        f"{parity.max_box_px:.1e} px and {parity.max_score:.1e} of the score")  # fmt: skip
+    health = limits_of([measure(read_image(p.path)) for p in parts.good])
+    say(health_words(health))
+    return Recipe(
+        family="detection",
+        model=options.model,
+        preprocess=learned.spec,
+        precision="f32",
+        decoder=decoder,
+        threshold=threshold,
+        training=_training(parts, learned, decoder.labels),
+        parity=parity,
+        health=health,
+    )
+
+
+def _training(parts: Split, learned: Learned, classes: tuple[str, ...]) -> DetectionTraining:
+    return DetectionTraining(
+        images=tuple(sha256_of(p.path) for p in parts.learn),
+        image_sizes_px=tuple(sorted({(p.height_px, p.width_px) for p in parts.learn})),
+        weights=learned.weights,
+        classes=classes,
+        n_boxes=sum(len(p.labels) for p in parts.learn),
+        steps=learned.plan.steps,
+        batch=learned.plan.batch,
+        seed=learned.plan.seed,
+        versions=package_versions("detection"),
+    )
+
+
+def _label(picture: Picture) -> str:
+    """As `as_dataset` sorts them, and fit for the name of a file."""
+    return "good" if picture.is_good else Counter(picture.labels).most_common(1)[0][0].replace("/", "_")
+
+
+def _golden_images(scored: Sequence[Scored]) -> dict[str, Image]:
+    """The most inconspicuous good one and the plainest defect: what must not change on any device."""
+    good = min((item for item in scored if item.label == "good"), key=lambda item: item.score)
+    bad = max((item for item in scored if item.label != "good"), key=lambda item: item.score)
+    return {"good": read_image(good.path), "defect": read_image(bad.path)}
+
+
+def _data_words(annotated: Annotated, parts: Split) -> str:
+    boxes = sum(len(p.labels) for p in annotated.bad)
+    held_good = sum(p.is_good for p in parts.held_out)
+    learn = f"{len(parts.good)} good and {len(parts.learn) - len(parts.good)} with defects to learn from"
+    held = f"{held_good} and {len(parts.held_out) - held_good} held out"
+    return f"data: {annotated.source}, {boxes} boxes of {', '.join(annotated.classes)}; {learn}, {held}"
+
+
+def _weights_words(weights: Weights) -> str:
+    if weights.source != "untrained":
+        return f"weights: {weights.source}, {weights.name}"
+    return (
+        "weights: untrained\nWARNING: no trained weights were found. A detector that begins from nothing needs more "
+        "pictures and steps. Give --weights FILE, or --allow-hub where this machine may reach a hub."
+    )

@@ -1,0 +1,117 @@
+"""`mekiki-train fit`: one command, and for each family the arguments that only it takes."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from models.command import DONE, positive_int, sub_parser
+from models.errors import ConfigError
+from trainer.arguments import length_px, seconds, seed, side_px
+
+EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
+# Family -> its models, and the arguments that only it takes.
+_FAMILIES = {
+    "anomaly": (("patchcore",), {"backbone", "cycle_time_s", "bank", "augment"}),
+    "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px"}),
+}
+
+
+def add_fit(subs: object) -> None:
+    """`mekiki-train fit` with the arguments of every family."""
+    fit = sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE)
+    fit.add_argument(
+        "--family", required=True, choices=list(_FAMILIES), help="anomaly: from good images; detection: from boxes"
+    )
+    fit.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="MVTec AD layout, or good/ and a folder per defect; detection also takes COCO, VOC and YOLO",
+    )
+    fit.add_argument(
+        "--out", required=True, type=Path, metavar="BUNDLE", help="folder to make; pictures go to BUNDLE.report"
+    )
+    models = [model for names, _ in _FAMILIES.values() for model in names]
+    fit.add_argument("--model", choices=models, help="which model of the family (patchcore, rtmdet-tiny)")
+    fit.add_argument(
+        "--weights", type=Path, metavar="FILE", help=".pth or .safetensors; else cache, hub, starter, untrained"
+    )
+    fit.add_argument("--allow-hub", action="store_true", help="download weights if nothing local has them")
+    fit.add_argument(
+        "--image-size", type=side_px, metavar="PX", help="longer side the network sees (chosen from the data)"
+    )
+    fit.add_argument(
+        "--policy", default="auto", choices=["auto", "recall_1", "normal_quantile"], help="how the threshold is put"
+    )
+    fit.add_argument("--limit", type=positive_int, metavar="N", help="learn from the first N good images by name")
+    fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")
+    _add_anomaly(fit.add_argument_group("for --family anomaly"))
+    _add_detection(fit.add_argument_group("for --family detection"))
+
+
+def _add_anomaly(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--backbone",
+        default=argparse.SUPPRESS,
+        help="any timm model with layers at strides 8 and 16 (resnet18)",
+    )
+    group.add_argument(
+        "--cycle-time",
+        dest="cycle_time_s",
+        type=seconds,
+        default=argparse.SUPPRESS,
+        metavar="S",
+        help="seconds for each part on this machine (1.0)",
+    )
+    group.add_argument(
+        "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000)"
+    )
+    group.add_argument(
+        "--augment",
+        default=argparse.SUPPRESS,
+        choices=["auto", "on", "off"],
+        help="turned views in the bank (auto: if poses vary)",
+    )
+
+
+def _add_detection(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--steps", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="at most (1000, with a GPU 2000)"
+    )
+    group.add_argument(
+        "--batch", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="pictures a step (4, with a GPU 16)"
+    )
+    group.add_argument(
+        "--merge",
+        dest="merge_px",
+        type=length_px,
+        default=argparse.SUPPRESS,
+        metavar="PX",
+        help="parts of a mask nearer than that are one box (2%% of the longer side)",
+    )
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    chosen = {name: value for name, value in vars(arguments).items() if name not in ("run", "family")}
+    models, own = _FAMILIES[arguments.family]
+    if (model := chosen.pop("model")) is not None:
+        if model not in models:
+            raise ConfigError(f"--model {model}: not of family {arguments.family}, which has {', '.join(models)}")
+        chosen["model"] = model
+    for family, (_, others) in _FAMILIES.items():
+        if strange := sorted(others & chosen.keys() - own):
+            flag = strange[0].removesuffix("_s").removesuffix("_px").replace("_", "-")
+            raise ConfigError(f"--{flag}: belongs to --family {family}; remove it")
+    say = partial(print, flush=True)
+    if arguments.family == "anomaly":
+        from trainer.fit import fit as fit_anomaly
+        from trainer.options import FitOptions
+
+        fit_anomaly(FitOptions(**chosen), say)
+    else:
+        from trainer.detection.fit import fit as fit_detection
+        from trainer.options import DetectionOptions
+
+        fit_detection(DetectionOptions(**chosen), say)
+    return DONE
