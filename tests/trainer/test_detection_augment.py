@@ -5,17 +5,8 @@ import numpy as np
 import pytest
 
 from models.prediction import Image
-from trainer.detection.augment import (
-    Patch,
-    Sample,
-    Strength,
-    augmented,
-    cut_out,
-    other_background,
-    other_light,
-    pasted,
-    posed,
-)
+from trainer.detection.augment import Strength, augmented, other_background, other_light, posed
+from trainer.detection.paste import Patch, Sample, cut_out, pasted
 
 NO_BOXES = Sample(np.zeros((0, 0, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
 SIZES = [(128, 128), (90, 160), (160, 90)]

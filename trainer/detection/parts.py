@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from models.images import read_image
 from models.prediction import Image
-from trainer.detection.augment import Patch, Sample, Strength, augmented, cut_out
+from trainer.detection.augment import Strength, augmented
+from trainer.detection.paste import Patch, Sample, cut_out
 from trainer.progress import progress
 
 _DECOYS = 1  # pieces of good parts for each defect that is cut out
