@@ -3,7 +3,8 @@
     main              starts everything, waits for a signal or a death, stops everything
     capture-NAME      one per camera: reads its process, replaces it when it fails
     trigger           parts that a PLC announces (where a camera has trigger = "external")
-    inspect           the engine: owns every part until its verdict
+    inspect           the engine's deadlines and its watch over the device; the rest of the engine runs on
+                      whichever thread has news for it
     infer-N           the lanes: each runs the model on one frame at a time
     publish           journal -> bus -> evidence, pictures, slot; heartbeats
     replay, journal   verdicts again for who missed them; checkpoints

@@ -1,4 +1,4 @@
-"""Keeps Python's garbage collector out of the hot path. Runs on the `inspect` thread."""
+"""Keeps Python's garbage collector out of the hot path. Called by the engine."""
 
 import gc
 import time

@@ -1,4 +1,4 @@
-"""What is known of a part, put into a verdict. Pure; runs on the `inspect` thread."""
+"""What is known of a part, put into a verdict. Pure; runs wherever the engine does."""
 
 import math
 import time

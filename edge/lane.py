@@ -1,6 +1,6 @@
 """A lane: one thread that runs the model on one frame at a time. Threads `infer-0`, `infer-1`, ...
 
-The inspect thread stays free meanwhile: it takes frames, watches deadlines and sees a device that hangs.
+The engine stays free meanwhile: it takes frames, watches deadlines and sees a device that hangs.
 """
 
 import queue
@@ -27,11 +27,11 @@ Result = Prediction | ModelError
 
 
 class Lane:
-    """Takes a job when it has none. `start` and `stop` on the inspect thread; `run` is the lane's own thread."""
+    """Takes a job when it has none. `start` and `stop` are the engine's; `run` is the lane's own thread."""
 
     def __init__(self, number: int, done: Callable[["Lane", Job, Result], None]) -> None:
         self.number, self.name = number, f"infer-{number}"
-        self.job: Job | None = None  # what it works on, as the inspect thread knows it
+        self.job: Job | None = None  # what it works on, as the engine knows it
         self.since_ns = 0  # time.monotonic_ns() of its start
         self._done = done
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()

@@ -1,6 +1,6 @@
 """The parts of one camera, in order: which wait, which may be judged next, which verdict may go out.
 
-Rules without I/O. Touched by the `inspect` thread only.
+Rules without I/O. Touched by the engine only, by one thread at a time.
 """
 
 from collections import deque

@@ -9,7 +9,7 @@ from edge.pictures import Pictures
 
 @dataclass(frozen=True, slots=True)
 class Afterwards:
-    """Called on the `publish` thread; on `inspect` for a frame whose verdict went out before the device returned it."""
+    """Called on the `publish` thread."""
 
     evidence: Evidence | None
     pictures: Pictures | None

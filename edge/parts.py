@@ -1,4 +1,4 @@
-"""A part on its way from a trigger or a picture to its one verdict. Touched by the `inspect` thread only."""
+"""A part on its way from a trigger or a picture to its one verdict. Touched by the engine only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

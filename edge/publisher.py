@@ -69,8 +69,10 @@ class Publisher:
             if batch:
                 self._publish(batch)
             self._hand_on(0 if batch else 1)
+        self._publish_rest()
         self.bus.beat(self._heartbeat(ending=True))
-        self._end()
+        self._publish_rest()
+        self._hand_on(len(self._published))
 
     def _take(self) -> tuple[list[_Waiting], bool]:
         """What waits, and whether the end was among it."""
@@ -115,12 +117,11 @@ class Publisher:
         for _ in range(min(max(count, len(self._published) - _MOST_AFTER), len(self._published))):
             self.after(self._published.popleft())
 
-    def _end(self) -> None:
-        """A lane may have given back a frame since the last verdict."""
+    def _publish_rest(self) -> None:
+        """What came behind the end: a lane gave a frame back, or a late thread had one more part."""
         while not self._waiting.empty():
-            if (item := self._waiting.get_nowait()) is not None and item.is_late:
-                self._published.append(item.judged)
-        self._hand_on(len(self._published))
+            if (item := self._waiting.get_nowait()) is not None:
+                self._publish([item])
 
     def _heartbeat(self, *, ending: bool = False) -> bytes:
         self.metrics.heartbeat()

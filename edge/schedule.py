@@ -1,4 +1,4 @@
-"""Whose part is judged next, and which cannot be judged in time. Rules without I/O; `inspect` thread only."""
+"""Whose part is judged next, and which cannot be judged in time. Rules without I/O; the engine's alone."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What moves from the capture threads to the `inspect` thread."""
+"""What moves from the capture threads to the engine."""
 
 import time
 from collections.abc import Callable

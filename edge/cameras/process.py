@@ -41,6 +41,8 @@ class CameraProcess:
             with contextlib.closing(theirs):
                 self._popen = _started(memory, theirs.fileno())
         except OSError as error:
+            if hasattr(self, "_link"):
+                self._link.close()
             raise self._error(f"its process cannot be started ({error.strerror}); free memory and processes") from error
         finally:
             with contextlib.suppress(UnboundLocalError):

@@ -156,6 +156,26 @@ def test_a_frame_that_a_lane_gives_back_after_the_end_gives_its_slot_back(tmp_pa
     assert [judged.verdict.seq for judged in outlet.published] == [7]
 
 
+def test_a_verdict_behind_the_end_is_published_before_the_last_heartbeat(tmp_path):
+    order = []
+    with Outlet(tmp_path, local_config(heartbeat_s=60)) as outlet:
+        beat, publish = outlet.bus.beat, outlet.bus.publish
+
+        def publish_and_end(camera, text):
+            order.append(seq := json.loads(text)["seq"])
+            publish(camera, text)
+            if seq == 0:
+                outlet.publisher.finish()
+                outlet.put()
+
+        outlet.bus.publish = publish_and_end
+        outlet.bus.beat = lambda text: (order.append("end") if json.loads(text)["ending"] else None, beat(text))
+        outlet.put()
+        wait_for(lambda: "end" in order)
+    assert order == [0, 1, "end"]
+    assert len(outlet.published) == 2
+
+
 def test_newcomers_do_not_put_off_the_heartbeat_and_the_disk(tmp_path):
     config = local_config(heartbeat_s=0.3)
     with Outlet(tmp_path, config) as outlet:
