@@ -133,7 +133,8 @@ def with_search(graph: ov.Model, bank: F32) -> ov.Model:
     closest = op.reduce_max(op.add(products, bias), np.array([1]), keep_dims=True)
     squares = op.reduce_sum(op.multiply(vectors, vectors), np.array([1]), keep_dims=True)
     squared = op.subtract(squares, op.multiply(closest, np.float32(2)))
-    distances = op.sqrt(op.relu(squared))
+    # Rounding may leave a little less than nothing. Not ReLU: on a CPU it makes 0 of NaN, the score of a perfect part.
+    distances = op.sqrt(op.select(op.less(squared, np.float32(0)), np.float32(0), squared))
     distances.output(0).set_names({OUTPUT})
     return ov.Model([distances], [*graph.get_parameters(), bias], "patchcore")
 

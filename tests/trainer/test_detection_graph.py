@@ -3,33 +3,29 @@
 import numpy as np
 import pytest
 
-from models.manifest import BoxesDecoder, Preprocess
+from models.manifest import BoxesDecoder
 from models.prediction import Boxes
 from models.regions import regions_of
 from models.runner import Runner
-from trainer.backbone import MEAN_RGB, STD_RGB
-from trainer.detection.config import SCORE_FLOOR, model_config
-from trainer.detection.graph import export, torch_network
+from models.scoring import judge
+from trainer.detection.config import SCORE_FLOOR, letterbox_spec
+from trainer.detection.graph import export, new_network, torch_network
 from trainer.detection.parity import FLOOR, MAX_BOX_PX, MAX_SCORE, check_boxes, distances
 from trainer.detection.reference import letterboxed, torch_boxes
 from trainer.detection.train import quiet
 from trainer.export import save_ir
 
 MODEL, SIDE_PX = "rtmdet-tiny", 96
-SPEC = Preprocess(
-    height_px=SIDE_PX, width_px=SIDE_PX, mean_rgb=MEAN_RGB, std_rgb=STD_RGB, fit="letterbox", channels="bgr"
-)
+SPEC = letterbox_spec(SIDE_PX)
 SIZES = [(96, 96), (300, 400), (77, 301), (512, 90), (33, 40)]
 
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["two classes", "three classes"])
 def both(request, mmdet, torch, tmp_path_factory):
     """A network that finds boxes everywhere, some over the edge and some empty; its labels, and its IR's runner."""
-    from mmdet.registry import MODELS
-
     folder, labels = tmp_path_factory.mktemp("wild"), ("dent", "scratch", "stain")[: request.param]
     torch.manual_seed(request.param)
-    network = MODELS.build(model_config(MODEL, len(labels)).model)
+    network = new_network(MODEL, len(labels))
     network.train()
     with torch.no_grad(), quiet():
         for layer in network.bbox_head.rtm_cls:
@@ -110,6 +106,30 @@ def test_the_gate_closes_when_torch_has_other_weights(both, torch):
         other.bbox_head.rtm_reg[0].bias += 0.1
     with pytest.raises(ModelError, match=r"parity: torch and the IR differ: .*; at most none, .* nothing was exported"):
         check_boxes([noise((96, 96))], other, runner, SPEC, labels, 0.2)
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ("bbox_head.rtm_cls.1.bias", np.nan),
+        ("bbox_head.rtm_cls.1.bias", np.inf),
+        ("bbox_head.rtm_reg.2.bias", np.nan),
+        ("backbone.stem.0.conv.weight", np.nan),
+        ("neck.out_convs.0.conv.weight", np.inf),
+    ],
+)
+def test_a_network_that_computes_no_numbers_judges_nothing(torch, mmdet, tmp_path, broken, precision):
+    """Suppression drops what is NaN, and no box at all would be a good part."""
+    torch.manual_seed(0)
+    state = new_network(MODEL, 1).state_dict()
+    layer, value = broken
+    state[layer].view(-1)[0] = value
+    torch.save(state, tmp_path / "weights.pth")
+    save_ir(export(MODEL, tmp_path / "weights.pth", ("dent",), SPEC, tmp_path), tmp_path / "model.xml")
+    decoder = BoxesDecoder(kind="boxes", labels=("dent",), score_floor=SCORE_FLOOR)
+    found = Runner(tmp_path / "model.xml", decoder, precision).predict(noise((96, 120)))
+    assert judge(found.score, 0.5) == ("unknown", "not_finite")
 
 
 def boxes(*rows: tuple[float, float, str]) -> Boxes:

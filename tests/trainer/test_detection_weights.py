@@ -10,16 +10,11 @@ from models.errors import ConfigError
 from models.files import sha256_of
 from tests.edge.box import free_port
 from tests.trainer.hub import Hub
-from trainer.detection.config import MODELS, model_config
+from trainer.detection.config import MODELS
+from trainer.detection.graph import new_network
 from trainer.detection.weights import find_weights, published_url, write_start
 
 MODEL = "rtmdet-tiny"
-
-
-def new_network(classes: int, model: str = MODEL):
-    from mmdet.registry import MODELS as KNOWN
-
-    return KNOWN.build(model_config(model, classes).model)
 
 
 @pytest.fixture
@@ -116,14 +111,14 @@ def test_a_missing_file_is_refused(tmp_path):
 @pytest.fixture(scope="module")
 def network(mmdet):
     """Of one class."""
-    return new_network(1)
+    return new_network(MODEL, 1)
 
 
 @pytest.fixture(scope="module")
 def published(mmdet, torch) -> dict:
     """Tensors of a detector of COCO's 80 classes."""
     torch.manual_seed(1)
-    return new_network(80).state_dict()
+    return new_network(MODEL, 80).state_dict()
 
 
 def written(torch, content, network, tmp_path):
@@ -146,7 +141,7 @@ def test_of_a_detector_of_other_classes_all_is_taken_but_the_layer_that_tells_th
 
 
 def test_of_a_detector_of_as_many_classes_all_is_taken(torch, network, tmp_path):
-    assert written(torch, new_network(1).state_dict(), network, tmp_path).keys() == network.state_dict().keys()
+    assert written(torch, new_network(MODEL, 1).state_dict(), network, tmp_path).keys() == network.state_dict().keys()
 
 
 def test_a_backbone_alone_is_taken(torch, network, published, tmp_path):
@@ -168,7 +163,7 @@ def test_a_checkpoint_of_another_architecture_is_refused_and_leaves_nothing(  # 
 ):
     match change:
         case "wider":
-            content = new_network(1, "rtmdet-s").state_dict()
+            content = new_network("rtmdet-s", 1).state_dict()
         case "lacks":
             content = {key: value for key, value in published.items() if key != "backbone.stem.0.conv.weight"}
         case _:

@@ -73,6 +73,22 @@ def test_the_distances_of_the_graph_are_those_of_brute_force(embedding, bank, se
     np.testing.assert_allclose(got.ravel(), want, rtol=1e-4)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_vector_that_is_no_number_is_at_no_finite_distance(value):
+    import openvino as ov
+    from openvino import opset13 as op
+
+    frame = op.parameter([1, 4, 3, 3], np.float32, name="frame")
+    frame.output(0).set_names({"frame"})
+    bank = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    graph = freeze_bias(with_search(ov.Model([op.negative(frame)], [frame], "vectors"), bank), bank)
+    vectors = np.zeros((1, 4, 3, 3), np.float32)
+    vectors[0, 2, 1, 1] = value
+    found = run_graph(graph, vectors)[0, 0]
+    assert not np.isfinite(found[1, 1])
+    assert np.isfinite(found).sum() == 8
+
+
 def test_a_patch_that_is_in_the_bank_is_at_no_distance(embedding, images, bank, searched):
     distances = run_graph(freeze_bias(searched, bank.vectors), images[0][None]).ravel()
     own = {tuple(vector) for vector in bank.vectors[bank.source == 0].round(3)}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from models.manifest import Preprocess
+from trainer.backbone import MEAN_RGB, STD_RGB
 from trainer.detection.prepare import Prepared
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ def model_config(model: str, classes: int) -> Config:
         part.norm_cfg = {"type": "BN"}  # SyncBN wants several processes
     network.test_cfg.update(score_thr=SCORE_FLOOR, max_per_img=MAX_BOXES)
     return config
+
+
+def letterbox_spec(side_px: int) -> Preprocess:
+    """How RTMDet sees a frame: whole, in a square of `side_px`, blue first."""
+    return Preprocess(
+        height_px=side_px, width_px=side_px, mean_rgb=MEAN_RGB, std_rgb=STD_RGB, fit="letterbox", channels="bgr"
+    )
 
 
 def train_config(model: str, data: Prepared, plan: Plan, work: Path) -> Config:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from models.bundle import MODEL_XML
 from models.files import sha256_of, whole_folder
@@ -22,9 +21,8 @@ from models.manifest import BoxesDecoder, DetectionTraining, Preprocess, Weights
 from models.prediction import Image
 from models.runner import Runner
 from trainer.annotations import Annotated, Picture, as_dataset, check_enough, read_annotations
-from trainer.backbone import MEAN_RGB, STD_RGB
-from trainer.detection.config import SCORE_FLOOR, Plan, model_config
-from trainer.detection.graph import export, torch_network
+from trainer.detection.config import SCORE_FLOOR, Plan, letterbox_spec
+from trainer.detection.graph import export, new_network, torch_network
 from trainer.detection.parity import check_boxes
 from trainer.detection.plan import plan_training, side_for, whole_cells
 from trainer.detection.prepare import prepare
@@ -100,19 +98,10 @@ def _learn(options: DetectionOptions, annotated: Annotated, parts: Split, say: S
         say(f"{work}: goes on where it stopped")
     start = None
     if file is not None:  # first: a wrong file leaves nothing behind
-        start = write_start(file, _network(options.model, len(annotated.classes)), work / "start.pth")
+        start = write_start(file, new_network(options.model, len(annotated.classes)), work / "start.pth")
     data = prepare(parts.learn, parts.held_out, annotated.classes, side_px, work / "data")
     best = train(options.model, data, plan, work / "run", start)
-    spec = Preprocess(
-        height_px=side_px, width_px=side_px, mean_rgb=MEAN_RGB, std_rgb=STD_RGB, fit="letterbox", channels="bgr"
-    )
-    return Learned(best, weights, spec, plan)
-
-
-def _network(model: str, classes: int) -> Any:
-    from mmdet.registry import MODELS
-
-    return MODELS.build(model_config(model, classes).model)
+    return Learned(best, weights, letterbox_spec(side_px), plan)
 
 
 def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it

@@ -2,7 +2,8 @@
 
 mmdeploy leaves three things to its own SDK, which no box has: the way from a frame to the tensor, the way of boxes
 back to the frame, and that a box ends where the picture ends. All three go into the graph, the last one before
-suppression, where mmdet does it: so the IR keeps the same boxes as torch.
+suppression, where mmdet does it: so the IR keeps the same boxes as torch. A fourth is ours: suppression drops what is
+no number, and a network gone wrong would find nothing, which looks like a good part. So such a number comes out.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ def _deploy_config(spec: Preprocess) -> Any:
 
 
 def with_frame(network: ov.Model, spec: Preprocess) -> ov.Model:
-    """Puts `letterbox` before mmdeploy's graph (which is used up by it), and its way back behind."""
+    """Puts `letterbox` before mmdeploy's graph (which is used up by it), and its way back behind.
+
+    A last row, with label -1, is padding; it holds NaN where any logit or edge of the network is not finite.
+    """
     import openvino as ov
     from openvino import opset13 as op
 
@@ -107,21 +111,44 @@ def with_frame(network: ov.Model, spec: Preprocess) -> ov.Model:
     (tensor,) = network.get_parameters()
     for reader in tensor.output(0).get_target_inputs():
         reader.replace_source_output(before.pixels.output(0))
-    _clip_before_suppression(network, before)
+    (suppression,) = (node for node in network.get_ops() if node.get_type_name() == "NonMaxSuppression")
+    doubt = _doubt(suppression)
+    _clip_before(suppression, before)
     dets, labels = (network.output(name).get_node().input_value(0) for name in OUTPUTS)
     boxes = op.slice(dets, np.array([0]), np.array([4]), np.array([1]), np.array([2]))
     score = op.slice(dets, np.array([4]), np.array([5]), np.array([1]), np.array([2]))
-    results = [op.concat([op.multiply(boxes, before.factor), score], 2), op.convert(labels, "i32")]
+    found = op.concat([op.multiply(boxes, before.factor), score], 2)
+    padding = op.constant(np.full((1, 1), -1, np.int32))
+    results = [op.concat([found, doubt], 1), op.concat([op.convert(labels, "i32"), padding], 1)]
     for result, name in zip(results, OUTPUTS, strict=True):
         result.output(0).set_names({name})
     return ov.Model([op.result(result) for result in results], [before.frame], "rtmdet")
 
 
-def _clip_before_suppression(network: ov.Model, before: Letterboxed) -> None:
+def _doubt(suppression: ov.Node) -> ov.Node:
+    """(1, 1, 5): zeros, or NaN where what was before suppression is not finite."""
+    from openvino import opset13 as op
+
+    boxes, scores = (_origin(suppression.input_value(i)) for i in (0, 1))
+    if scores.get_node().get_type_name() == "Sigmoid":  # of infinity it is a number
+        scores = scores.get_node().input_value(0)
+    axes = np.array([0, 1, 2])
+    finite = [op.reduce_min(op.convert(op.is_finite(x), "f32"), axes, keep_dims=True) for x in (boxes, scores)]
+    is_sound = op.greater(op.minimum(*finite), np.float32(0))  # (1, 1, 1)
+    return op.select(is_sound, np.zeros((1, 1, 5), np.float32), np.full((1, 1, 5), np.nan, np.float32))
+
+
+def _origin(output: ov.Output) -> ov.Output:
+    """Back to where all of them were together, in their first order: choosing the best may leave NaN out too."""
+    while output.get_node().get_type_name() in {"Gather", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}:
+        output = output.get_node().input_value(0)
+    return output
+
+
+def _clip_before(suppression: ov.Node, before: Letterboxed) -> None:
     """mmdet's `clip_border` and `min_bbox_size`: boxes end at the picture's edge; with nothing left they score 0."""
     from openvino import opset13 as op
 
-    (suppression,) = (node for node in network.get_ops() if node.get_type_name() == "NonMaxSuppression")
     boxes, scores = suppression.input_value(0), suppression.input_value(1)
     readers = boxes.get_target_inputs()
     clipped = op.maximum(op.minimum(boxes, before.content_px), np.float32(0))
@@ -138,10 +165,15 @@ def torch_network(model: str, weights: Path, classes: tuple[str, ...]) -> torch.
     """The network that was trained, to be compared with."""
     import torch
 
-    ready()
-    from mmdet.registry import MODELS
-
-    network = MODELS.build(model_config(model, len(classes)).model)
+    network = new_network(model, len(classes))
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     network.eval()
-    return cast("torch.nn.Module", network)
+    return network
+
+
+def new_network(model: str, classes: int) -> torch.nn.Module:
+    """mmdet's network of one of MODELS, with weights by chance (of torch's generator)."""
+    ready()
+    from mmdet.registry import MODELS as KNOWN
+
+    return cast("torch.nn.Module", KNOWN.build(model_config(model, classes).model))
