@@ -43,7 +43,7 @@ format: $(READY)
 bench: $(READY)  ## the numbers of README, measured here
 	$(BIN)/python -m tests.bench
 
-bench-detection: $(READY)  ## RTMDet on five splits of the real screws (an hour on two cores)
+bench-detection: $(READY)  ## RTMDet on five splits of the real screws (some 20 minutes each)
 	$(BIN)/python -m tests.bench.detection
 
 lock: $(READY)  ## renew the hashed lock files

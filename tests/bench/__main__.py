@@ -3,7 +3,17 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("edge_size", "lossless", "throughput", "latency", "cameras", "overload", "memory", "screws")
+BENCHMARKS = (
+    "edge_size",
+    "lossless",
+    "throughput",
+    "latency",
+    "cameras",
+    "overload",
+    "memory",
+    "screws",
+    "boxes_latency",
+)
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
-"""RTMDet from no weights on real screws: `python -m tests.bench.detection [--splits N] [--steps N]`.
+"""RTMDet from no weights on real screws: `python -m tests.bench.detection [--splits SEED ...] [--steps N]`.
 
 Of 25 scratch_neck images 20 are learned from, with boxes from their masks, and all good training images; the other 5
-and 21 good ones are new to it. Mean of N seeded splits. Then the IR against torch in time, at 320 and 640 px.
+and 21 good ones are new to it. Mean of seeded splits.
 """
 
 import argparse
@@ -14,9 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from models.bundle import open_bundle
-from models.images import read_image
-from models.manifest import BoxesDecoder, Preprocess
-from models.runner import Runner
 from tests.bench.line import line
 from tests.shared import find_shared
 from trainer.cli import main as mekiki_train
@@ -24,13 +21,12 @@ from trainer.dataset import scan
 from trainer.evaluate import evaluate
 
 LEARNED, AUC, BOX_PX, SCORE, FIT_S = 20, 0.95, 0.01, 1e-5, 1200
-SIDES, RUNS = (320, 640), 30
 DEFECT = "scratch_neck"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--splits", type=int, nargs="+", default=range(5), metavar="SEED")
     parser.add_argument("--steps", type=int)
     wanted = parser.parse_args()
     if (shared := find_shared()) is None:
@@ -38,11 +34,8 @@ def main() -> int:
         return 0
     screws = shared / "data/mvtec_screw"
     with tempfile.TemporaryDirectory() as folder:
-        found = [_split(screws, Path(folder), seed, wanted.steps) for seed in range(wanted.splits)]
-        weights = Path(folder) / "0.bundle.report/weights.pth"
-        missed = _figures(found)
-        _times(weights, min((screws / "test/good").iterdir()), Path(folder))
-    return missed
+        found = [_split(screws, Path(folder), seed, wanted.steps) for seed in wanted.splits]
+    return _figures(found)
 
 
 def _split(screws: Path, folder: Path, seed: int, steps: int | None) -> dict[str, float]:
@@ -83,39 +76,6 @@ def _figures(found: list[dict[str, float]]) -> int:
     missed |= line("IR against torch, boxes, worst", max(one["box_px"] for one in found), "at most", BOX_PX, "px")
     print(f"{'IR against torch, scores, worst':<58}{max(one['score'] for one in found):>9.1e}      at most {SCORE}")
     return missed | line("a fit, mean", mean["fit_s"], "at most", FIT_S, "s")
-
-
-def _times(weights: Path, picture: Path, folder: Path) -> None:
-    """Inference of one native-size frame, median, one after the other in turns."""
-    from trainer.detection.graph import export, torch_network
-    from trainer.detection.reference import torch_boxes
-    from trainer.export import save_ir
-
-    frame, classes = read_image(picture), (DEFECT,)
-    network = torch_network("rtmdet-tiny", weights, classes)
-    for side in SIDES:
-        spec = Preprocess(
-            height_px=side,
-            width_px=side,
-            mean_rgb=(123.675, 116.28, 103.53),
-            std_rgb=(58.395, 57.12, 57.375),
-            fit="letterbox",
-            channels="bgr",
-        )
-        work = folder / f"export{side}"
-        work.mkdir()
-        save_ir(export("rtmdet-tiny", weights, classes, spec, work), work / "model.xml")
-        decoder = BoxesDecoder(kind="boxes", labels=classes, score_floor=0.001)
-        runners = {p: Runner(work / "model.xml", decoder, p) for p in ("f32", "bf16")}
-        times: dict[str, list[float]] = {"torch": [], "f32": [], "bf16": []}
-        for _ in range(RUNS):
-            for name, runner in runners.items():
-                times[name].append(runner.predict(frame).infer_s)
-            started = time.perf_counter()
-            torch_boxes(network, frame, spec, classes)
-            times["torch"].append(time.perf_counter() - started)
-        ms = {name: statistics.median(values) * 1e3 for name, values in times.items()}
-        print(f"{side} px: torch {ms['torch']:.1f} ms, IR f32 {ms['f32']:.1f} ms, bf16 {ms['bf16']:.1f} ms")
 
 
 def _copy(file: Path, folder: Path) -> None:
