@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.command import DONE, Parser, positive_int, run_command, sub_parser, top_parser
-from models.errors import ConfigError
 from trainer.arguments import length_px, seed
 from trainer.fit_command import EXAMPLE, add_fit
+from trainer.render_command import add_render, add_render_parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,8 @@ def build_parser() -> Parser:
     add_fit(subs)
     _add_evaluate(subs)
     _add_boxes(subs)
-    _add_render(subs)
+    add_render(subs)
+    add_render_parts(subs)
     _add_pretrain(subs)
     return parser
 
@@ -52,21 +53,6 @@ def _add_boxes(subs: object) -> None:
         metavar="PX",
         help="parts of a mask nearer than that are one box (2%% of the longer side)",
     )
-
-
-def _add_render(subs: object) -> None:
-    example = "mekiki-train render --out screws/ --good 20"
-    render = sub_parser(
-        subs, "render", _render, "Render synthetic screws, good and scratched, to try things on.", example
-    )
-    render.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make, in MVTec AD's layout")
-    render.add_argument("--good", type=int, default=20, metavar="N", help="images in train/good (%(default)s)")
-    render.add_argument("--test-good", type=int, default=0, metavar="N", help="images in test/good (%(default)s)")
-    render.add_argument(
-        "--scratched", type=int, default=0, metavar="N", help="images in test/scratch_neck (%(default)s)"
-    )
-    render.add_argument("--image-size", type=positive_int, default=1024, metavar="PX", help="side (%(default)s)")
-    render.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same screws (%(default)s)")
 
 
 def _add_pretrain(subs: object) -> None:
@@ -103,26 +89,6 @@ def _boxes(arguments: argparse.Namespace) -> int:
     print(in_words(annotated), flush=True)
     n_drawn, n_all = draw_boxes(annotated, out), len(annotated.pictures)
     print(f"drawn: {out}" + (f" ({n_drawn} of {n_all} pictures, with boxes first)" if n_drawn < n_all else ""))
-    return DONE
-
-
-def _render(arguments: argparse.Namespace) -> int:
-    from trainer.progress import progress
-    from trainer.synth import write_dataset
-
-    try:
-        write_dataset(
-            arguments.out,
-            train_good=arguments.good,
-            test_good=arguments.test_good,
-            test_defect=arguments.scratched,
-            seed=arguments.seed,
-            size_px=arguments.image_size,
-            progress=lambda items: progress(items, "render"),
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    print(f"rendered: {arguments.out}")
     return DONE
 
 
