@@ -174,5 +174,5 @@ def normalise(rgb: torch.Tensor) -> torch.Tensor:
     """(x - mean) / std per channel; `rgb` is (n, 3, h, w) on the scale 0..255."""
     import torch
 
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN_RGB, STD_RGB))
+    mean, std = (torch.tensor(values, device=rgb.device).view(1, 3, 1, 1) for values in (MEAN_RGB, STD_RGB))
     return (rgb - mean) / std

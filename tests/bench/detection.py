@@ -40,15 +40,7 @@ def main() -> int:
 
 def _split(screws: Path, folder: Path, seed: int, steps: int | None) -> dict[str, float]:
     """Fits on one split; what the bundle says of the images that it has not seen."""
-    learn, unseen = folder / f"{seed}.learn", folder / f"{seed}.unseen"
-    images = sorted((screws / "test" / DEFECT).iterdir())
-    order = np.random.default_rng(seed).permutation(len(images))
-    for place, chosen in ((learn, order[:LEARNED]), (unseen, order[LEARNED:])):
-        for i in chosen:
-            _copy(images[i], place / "test" / DEFECT)
-            _copy(screws / "ground_truth" / DEFECT / f"{images[i].stem}_mask.png", place / "ground_truth" / DEFECT)
-    shutil.copytree(screws / "train/good", learn / "train/good")
-    shutil.copytree(screws / "test/good", unseen / "test/good")
+    learn, unseen = split_of(screws, folder, seed)
     out, started = folder / f"{seed}.bundle", time.perf_counter()
     extra = [] if steps is None else ["--steps", str(steps)]
     arguments = ["fit", "--family", "detection", "--data", str(learn), "--out", str(out), "--seed", str(seed), *extra]
@@ -67,6 +59,20 @@ def _split(screws: Path, folder: Path, seed: int, steps: int | None) -> dict[str
         "box_px": parity.max_box_px,
         "score": parity.max_score,
     }
+
+
+def split_of(screws: Path, folder: Path, seed: int) -> tuple[Path, Path]:
+    """Two folders of images: to learn from, and unseen."""
+    learn, unseen = folder / f"{seed}.learn", folder / f"{seed}.unseen"
+    images = sorted((screws / "test" / DEFECT).iterdir())
+    order = np.random.default_rng(seed).permutation(len(images))
+    for place, chosen in ((learn, order[:LEARNED]), (unseen, order[LEARNED:])):
+        for i in chosen:
+            _copy(images[i], place / "test" / DEFECT)
+            _copy(screws / "ground_truth" / DEFECT / f"{images[i].stem}_mask.png", place / "ground_truth" / DEFECT)
+    shutil.copytree(screws / "train/good", learn / "train/good")
+    shutil.copytree(screws / "test/good", unseen / "test/good")
+    return learn, unseen
 
 
 def _figures(found: list[dict[str, float]]) -> int:

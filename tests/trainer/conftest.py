@@ -178,11 +178,14 @@ def marked(mmdet, tmp_path_factory) -> Marked:
 
 
 def keeping(learned: Path):
-    """`train`, and a copy of the weights that it gives."""
+    """`train`, and a copy of the weights that it gives, with their curve."""
+    from trainer.detection.hooks import CURVE
     from trainer.detection.train import train
 
     def run(*arguments):
-        shutil.copy(train(*arguments), learned)
+        file = train(*arguments)
+        shutil.copy(file, learned)
+        shutil.copy(file.with_name(CURVE), learned.with_name(CURVE))
         return learned
 
     return run

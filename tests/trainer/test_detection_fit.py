@@ -1,5 +1,6 @@
 """`mekiki-train fit --family detection` from a folder of pictures to a bundle that the edge runs."""
 
+import csv
 import errno
 import json
 import shutil
@@ -128,7 +129,17 @@ def test_the_report_has_a_picture_of_each_held_out_image_and_how_the_scores_lie(
     assert {"sheet.jpg", "histogram.png"} < names
     assert sum(name.startswith("good_") for name in names) == 4
     assert sum(name.startswith("mark_") for name in names) == 3
-    assert all(min(cv2.imread(str(marked.report / name)).shape[:2]) >= 320 for name in names - {"weights.pth"})
+    pictures = names - {"weights.pth", "training.csv"}
+    assert all(min(cv2.imread(str(marked.report / name)).shape[:2]) >= 320 for name in pictures)
+
+
+def test_the_report_has_the_curve_of_the_training(marked):
+    with (marked.report / "training.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "loss", "fitness", "auc"]
+    assert len(rows) == 3, "of four validations the second one was interrupted"
+    assert all(0 < float(row["loss"]) < 10 and 0 <= float(row["auc"]) <= 1 for row in rows)
+    assert float(rows[-1]["auc"]) > 0.5
 
 
 def test_ctrl_c_leaves_the_training_and_says_how_to_go_on(marked):

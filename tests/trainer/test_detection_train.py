@@ -8,6 +8,7 @@ from models.errors import ConfigError, MekikiError
 from tests.trainer.marked import marked_set
 from trainer.annotations import read_annotations
 from trainer.detection import config
+from trainer.detection.hooks import CURVE
 from trainer.detection.plan import Plan
 from trainer.detection.prepare import Prepared, prepare
 from trainer.detection.split import split
@@ -144,9 +145,27 @@ def test_a_training_that_is_done_is_not_done_again(data, work, counted, validate
 
 
 def test_it_stops_when_nothing_gets_better(data, work, counted, validated):
-    validated(0.0, 0.9, 0.92, 0.92, 0.92, 0.95)
+    validated(0.0, 1.9, 1.92, 1.92, 1.92, 1.95)
     train(MODEL, data, replace(PLAN, steps=30, validate_every=1, patience=2), work, None)
-    assert counted == list(range(5)), "from 0.9 to 0.92 is better"
+    assert counted == list(range(5)), "from 1.9 to 1.92 is better"
+
+
+def test_it_does_not_stop_before_it_told_good_from_bad_once(data, work, counted, validated):
+    validated(0.9, 0.1, 0.1, 0.1, 1.2, 0.1, 0.1, 0.1, 0.1)
+    train(MODEL, data, replace(PLAN, steps=30, validate_every=1, patience=3), work, None)
+    assert counted == list(range(8)), "the third without progress after 1.2"
+
+
+def test_the_curve_has_a_line_for_each_validation_before_and_after_an_interruption(data, work, validated):
+    validated(0.9, None, 0.8, 0.7)
+    with pytest.raises(MekikiError, match="interrupted"):
+        train(MODEL, data, PLAN, work, None)
+    train(MODEL, data, PLAN, work, None)
+    head, *lines = (work / CURVE).read_text().splitlines()
+    assert head == "step,loss,fitness,auc"
+    steps = [line.split(",") for line in lines]
+    assert [(int(step[0]), float(step[2])) for step in steps] == [(2, 0.9), (6, 0.8), (8, 0.7)]
+    assert all(float(step[1]) > 0 for step in steps)
 
 
 def test_the_network_begins_with_the_weights_that_were_given(data, work, validated, torch):

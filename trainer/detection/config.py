@@ -93,6 +93,7 @@ def train_config(model: str, data: Prepared, plan: Plan, work: Path) -> Config:
         _early_stop(plan),
         {"type": "MekikiPlainCheckpoints", "priority": "VERY_LOW"},
         {"type": "MekikiProgress"},
+        {"type": "MekikiCurve"},
     ]
     config.visualizer = {"type": "DetLocalVisualizer", "vis_backends": [], "name": "visualizer"}
     config.randomness = {"seed": plan.seed}
@@ -157,7 +158,7 @@ def _schedule(plan: Plan) -> list[dict[str, Any]]:
 
 def _early_stop(plan: Plan) -> dict[str, Any]:
     return {
-        "type": "EarlyStoppingHook",
+        "type": "MekikiPatience",
         "monitor": "val/fitness",
         "rule": "greater",
         "patience": plan.patience,

@@ -23,6 +23,7 @@ from models.runner import Runner
 from trainer.annotations import Annotated, Picture, as_dataset, check_enough, read_annotations
 from trainer.detection.config import SCORE_FLOOR, Plan, letterbox_spec
 from trainer.detection.graph import export, new_network, torch_network
+from trainer.detection.hooks import CURVE
 from trainer.detection.parity import check_boxes
 from trainer.detection.plan import plan_training, side_for, whole_cells
 from trainer.detection.prepare import prepare
@@ -75,6 +76,7 @@ def fit(options: DetectionOptions, say: Say) -> None:
         with whole_folder(options.report) as pictures:
             draw_report(pictures, as_dataset(annotated), scored, [], recipe.threshold.ng_at_or_above)
             shutil.copy(learned.file, pictures / WEIGHTS)
+            shutil.copy(learned.file.with_name(CURVE), pictures / CURVE)
         write_bundle(options.out, graph, _golden_images(scored), recipe)  # last: with it the fit is done
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)

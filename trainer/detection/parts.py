@@ -1,4 +1,4 @@
-"""What mmdet's Runner gets from us: one augmentation, one figure, two hooks. Registered as `Mekiki...`.
+"""What mmdet's Runner gets from us: one augmentation, one figure. Registered as `Mekiki...`, like `hooks.py`.
 
 The classes are made in functions because their bases belong to mmengine, which is imported when it is needed.
 """
@@ -19,24 +19,18 @@ from models.images import read_image
 from models.prediction import Image
 from trainer.detection.augment import Strength, augmented
 from trainer.detection.paste import Patch, Sample, cut_out
-from trainer.progress import progress
 
 _DECOYS = 1  # pieces of good parts for each defect that is cut out
 _BUSY_TRIES = 6
 _LEAST = 1e-3  # a score of 0 says no more than that
-_KEPT = ("meta", "state_dict", "optimizer", "param_schedulers", "ema_state_dict", "message_hub")
-_KEPT_META = ("epoch", "iter", "seed")
-_KEPT_INFO = ("best_score", "best_ckpt", "keep_ckpt_ids")  # else a worse validation would be the best after a pause
 
 
 def register() -> None:
     """Makes them known to mmdet. Any number of times."""
-    from mmdet.registry import HOOKS, METRICS, TRANSFORMS
+    from mmdet.registry import METRICS, TRANSFORMS
 
     TRANSFORMS.register_module(name="MekikiPartAugment", module=PartAugment, force=True)
     METRICS.register_module(name="MekikiSeparation", module=_separation(), force=True)
-    HOOKS.register_module(name="MekikiPlainCheckpoints", module=_plain_checkpoints(), force=True)
-    HOOKS.register_module(name="MekikiProgress", module=_progress(), force=True)
 
 
 class PartAugment:
@@ -141,43 +135,3 @@ def _separation() -> type:
             return fitness(good, bad)
 
     return Separation
-
-
-def _plain_checkpoints() -> type:
-    from mmengine.hooks import Hook
-
-    class PlainCheckpoints(Hook):  # type: ignore[misc]
-        """Checkpoints of tensors and plain values only: they are read back without unpickling anything."""
-
-        def before_save_checkpoint(self, _: object, checkpoint: dict[str, Any]) -> None:
-            for name in set(checkpoint) - set(_KEPT):
-                del checkpoint[name]
-            hub, meta = checkpoint["message_hub"], checkpoint["meta"]
-            info, keys = (
-                {k: v for k, v in hub[n].items() if k in _KEPT_INFO} for n in ("runtime_info", "resumed_keys")
-            )
-            checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": info, "resumed_keys": keys}
-            checkpoint["meta"] = {name: meta[name] for name in _KEPT_META}
-
-    return PlainCheckpoints
-
-
-def _progress() -> type:
-    from mmengine.hooks import Hook
-
-    class Progress(Hook):  # type: ignore[misc]
-        """One bar over the steps with the loss and the time left."""
-
-        def before_train(self, runner: Any) -> None:
-            self.bar = progress(None, "train", unit="step", total=runner.max_iters)
-            self.bar.update(runner.iter)
-
-        def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-            self.bar.update(1)
-            if outputs and "loss" in outputs:
-                self.bar.set_postfix(loss=f"{outputs['loss'].item():.3f}", refresh=False)
-
-        def after_train(self, _: Any) -> None:
-            self.bar.close()
-
-    return Progress

@@ -17,9 +17,8 @@ import cv2
 
 from models.errors import ConfigError, MekikiError
 from models.files import sha256_of
-from trainer.detection import ops
+from trainer.detection import hooks, ops, parts
 from trainer.detection.config import Plan, train_config
-from trainer.detection.parts import register
 from trainer.detection.prepare import Prepared
 
 BEST = "weights.pth"
@@ -35,7 +34,8 @@ def ready() -> None:
         from mmdet.utils import register_all_modules
 
         register_all_modules()
-        register()
+        parts.register()
+        hooks.register()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,111 @@
+"""The starter weights against none and against ImageNet's: `python -m tests.bench.starter [--detector SEED ...]`.
+
+PatchCore: the first twenty good real screws, each kind of scratch against the good test images, as `fit` does it by
+itself. RTMDet, with --detector: splits of `tests.bench.detection`, from the starter and from nothing; AUC, and after
+how many steps the starter's loss is where the other one ends. Some 20 minutes a training.
+"""
+
+import argparse
+import csv
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from unittest import mock
+
+from tests.bench.detection import split_of
+from tests.bench.line import line
+from tests.shared import find_shared
+from trainer.cli import main as mekiki_train
+from trainer.detection.hooks import CURVE
+
+CLOSED = 0.8  # of the distance between untrained and ImageNet
+DEFECTS = ("scratch_neck", "scratch_head")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--detector", type=int, nargs="+", default=(), metavar="SEED")
+    wanted = parser.parse_args()
+    if (shared := find_shared()) is None:
+        print("no shared data here (../shared or MEKIKI_SHARED): nothing measured")
+        return 0
+    screws, imagenet = shared / "data/mvtec_screw", next((shared / "weights").glob("*.pth"))
+    with tempfile.TemporaryDirectory() as folder:
+        missed = _patchcore(screws, imagenet, Path(folder))
+        for seed in wanted.detector:
+            _detector(screws, Path(folder), seed)
+    return missed
+
+
+def _patchcore(screws: Path, imagenet: Path, folder: Path) -> int:
+    with _no_starter(folder):
+        none = _measure(screws, folder / "none.bundle", "untrained")
+    ours = _measure(screws, folder / "ours.bundle", "ours")
+    theirs = _measure(screws, folder / "theirs.bundle", "ImageNet", "--weights", str(imagenet))
+    missed = 0
+    for name in DEFECTS:
+        closed = (ours[name] - none[name]) / (theirs[name] - none[name])
+        missed |= line(f"{name}: of the way from untrained to ImageNet", closed, "at least", CLOSED, "")
+    return missed
+
+
+def _measure(screws: Path, out: Path, what: str, *weights: str) -> dict[str, float]:
+    fit = ["fit", "--family", "anomaly", "--data", str(screws), "--out", str(out), "--limit", "20", *weights]
+    _said(fit)
+    found = {
+        name: json.loads(_said(["evaluate", str(out), "--data", str(screws), "--defects", name, "--json"]))
+        for name in DEFECTS
+    }
+    for name, one in found.items():
+        auc, precision, p50_ms = one["roc_auc"], one["precision_at_recall_1"], one["latency_s"]["p50"] * 1e3
+        print(f"{what:<10}{name:<14}AUC {auc:.3f}, precision at recall 1 {precision:.3f}, {p50_ms:.0f} ms", flush=True)
+    return {name: one["roc_auc"] for name, one in found.items()}
+
+
+def _detector(screws: Path, folder: Path, seed: int) -> None:
+    learn, unseen = split_of(screws, folder, seed)
+    curves = {}
+    for what in ("untrained", "starter"):
+        out = folder / f"{seed}.{what}.bundle"
+        fit = ["fit", "--family", "detection", "--data", str(learn), "--out", str(out), "--seed", str(seed)]
+        if what == "untrained":
+            with _no_starter(folder):
+                _said(fit)
+        else:
+            _said(fit)
+        found = json.loads(_said(["evaluate", str(out), "--data", str(unseen), "--json"]))
+        with (out.with_name(f"{out.name}.report") / CURVE).open() as file:
+            curves[what] = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+        auc, precision = found["roc_auc"], found["precision_at_recall_1"]
+        print(
+            f"split {seed}, {what:<10}AUC {auc:.3f}, precision at recall 1 {precision:.3f}, "
+            f"loss {curves[what][-1][1]:.3f}",
+            flush=True,
+        )
+    least = min(loss for _, loss in curves["untrained"])
+    reached = next((step for step, loss in curves["starter"] if loss <= least), None)
+    steps = curves["untrained"][-1][0]
+    print(
+        f"split {seed}: the least loss from nothing, {least:.3f} in {steps} steps, is reached in {reached}", flush=True
+    )
+
+
+@contextmanager
+def _no_starter(folder: Path) -> Iterator[None]:
+    """As if none were shipped."""
+    nowhere = folder / "nowhere"
+    with mock.patch("trainer.backbone.STARTER", nowhere), mock.patch("trainer.detection.weights.STARTER", nowhere):
+        yield
+
+
+def _said(arguments: list[str]) -> str:
+    with redirect_stdout(StringIO()) as said:
+        assert mekiki_train(arguments) == 0, arguments
+    return said.getvalue()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
