@@ -35,18 +35,17 @@ class CameraProcess:
         self._config, self.frozen = config, frozen
         self._opened, self._closing = False, threading.Lock()
         try:
-            self.ring, memory = Ring.create(slots)
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._link = Link(ours)
-            with contextlib.closing(theirs):
+            with contextlib.ExitStack() as handed_over, contextlib.ExitStack() as half_done:
+                self.ring, memory = Ring.create(slots)
+                handed_over.callback(os.close, memory)
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                handed_over.callback(theirs.close)
+                self._link = Link(ours)
+                half_done.callback(self._link.close)
                 self._popen = _started(memory, theirs.fileno())
+                half_done.pop_all()
         except OSError as error:
-            if hasattr(self, "_link"):
-                self._link.close()
             raise self._error(f"its process cannot be started ({error.strerror}); free memory and processes") from error
-        finally:
-            with contextlib.suppress(UnboundLocalError):
-                os.close(memory)
         self._started_ns = time.monotonic_ns()
         try:
             self._link.send(Setup(config=config, skip=skip, frozen=frozen))

@@ -10,7 +10,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from unittest import mock
@@ -71,10 +71,7 @@ def _detector(screws: Path, folder: Path, seed: int) -> None:
     for what in ("untrained", "starter"):
         out = folder / f"{seed}.{what}.bundle"
         fit = ["fit", "--family", "detection", "--data", str(learn), "--out", str(out), "--seed", str(seed)]
-        if what == "untrained":
-            with _no_starter(folder):
-                _said(fit)
-        else:
+        with _no_starter(folder) if what == "untrained" else nullcontext():
             _said(fit)
         found = json.loads(_said(["evaluate", str(out), "--data", str(unseen), "--json"]))
         with (out.with_name(f"{out.name}.report") / CURVE).open() as file:

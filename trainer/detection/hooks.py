@@ -81,7 +81,7 @@ def _curve() -> type:
 
         def before_train(self, runner: Any) -> None:
             self._file = Path(runner.work_dir) / CURVE
-            if runner.iter == 0:
+            if runner.iter == 0 or not self._file.is_file():
                 self._file.write_text("step,loss,fitness,auc\n", encoding="utf-8")
 
         def after_train_iter(self, _: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
