@@ -142,10 +142,11 @@ def _name_in(state: dict[str, Any], key: str) -> str | None:
     return None
 
 
-def settle_untrained(extractor: torch.nn.Module, images: Iterable[Image], spec: Preprocess) -> None:
-    """Sets BatchNorm's statistics of an untrained network to those of the good images.
+def settle_statistics(extractor: torch.nn.Module, images: Iterable[Image], spec: Preprocess) -> None:
+    """Sets BatchNorm's statistics to those of the good images: Li et al., arXiv 1603.04779, adapt networks that way.
 
-    With the untouched ones (mean 0, variance 1) the signal shrinks from layer to layer.
+    An untrained network needs it, since the signal shrinks from layer to layer with the untouched ones (mean 0,
+    variance 1); one that was trained on pictures without photographs sees far better with it.
     """
     import torch
 

@@ -37,6 +37,8 @@ from trainer.size import choose_size, probe_cost, spec_for
 
 Say = Callable[[str], None]
 MIN_GOOD = 2
+# Their statistics are of no real picture: those of the good parts serve better. ImageNet's serve worse when replaced.
+_WITHOUT_PHOTOGRAPHS = ("untrained", "starter")
 FEW_GOOD = 10
 _PARITY_IMAGES = 4
 _FRESH_TURN_DEG = 7.5  # between the bank's views: an image that the bank does not hold
@@ -61,7 +63,7 @@ def fit(options: FitOptions, say: Say) -> None:
     net = _network(options, say)
     plan = _plan(options, images, say)
     spec = _choose_spec(options, net, images, say)
-    if net.weights.source == "untrained":
+    if net.weights.source in _WITHOUT_PHOTOGRAPHS:
         net.settle(images[:FEW_GOOD], spec)
     embedding = net.embedding_graph(spec)
     decoder = decoder_for(embedding)

@@ -18,7 +18,7 @@ from models.manifest import PatchcoreDecoder, Preprocess, Weights
 from models.patchcore import OUTPUT, score_of
 from models.prediction import Image
 from models.preprocess import with_preprocess
-from trainer.backbone import feature_layers, load_weights, settle_untrained, tensor_of
+from trainer.backbone import feature_layers, load_weights, settle_statistics, tensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +58,8 @@ class Patchcore:
         return network
 
     def settle(self, images: Sequence[Image], spec: Preprocess) -> None:
-        """Makes untrained weights usable: their statistics come from the good images."""
-        settle_untrained(self._network, images, spec)
+        """Fits the network to this camera and these parts: its statistics come from the good images."""
+        settle_statistics(self._network, images, spec)
 
     def embedding_graph(self, spec: Preprocess) -> ov.Model:
         """Converts the path from a raw frame to patch vectors: uint8 (1, H, W, 3) -> (1, d, h, w)."""

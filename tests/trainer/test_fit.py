@@ -33,6 +33,24 @@ def good_only(plates, tmp_path_factory):
     return outs, [said_by(fit_arguments(folder / "data", out, *choices)) for out in outs]
 
 
+@pytest.mark.parametrize("is_starter", [True, False])
+def test_only_weights_that_saw_no_photograph_take_their_statistics_from_the_good_parts(
+    is_starter, fitted, torch, tmp_path, monkeypatch
+):
+    state = torch.load(fitted.weights, weights_only=True)
+    scores = []
+    for name, factor in (("as_it_was", 1), ("spoilt", 9)):
+        file = tmp_path / name / "resnet18.pth"
+        file.parent.mkdir()
+        torch.save({k: v * factor if k.endswith("running_var") else v for k, v in state.items()}, file)
+        monkeypatch.setattr("trainer.backbone.STARTER", file.parent)
+        more = [] if is_starter else ["--weights", file]
+        out = tmp_path / f"{name}.bundle"
+        said_by(fit_arguments(fitted.plates.root, out, "--image-size", 64, "--augment", "off", *more))
+        scores.append([golden.score for golden in open_bundle(out).manifest.golden])
+    assert (scores[0] == pytest.approx(scores[1], rel=1e-5)) == is_starter
+
+
 def test_the_bundle_opens_and_its_golden_images_agree(fitted):
     bundle = fitted.bundle
     agreement = check_golden(bundle, Runner.of(bundle))
