@@ -24,6 +24,7 @@ from models.bundle import Bundle
 from models.command import DONE, FAILED
 from models.errors import CameraError, MekikiError
 from models.golden import check_golden
+from models.manifest import Threshold
 from models.runner import Runner
 
 _KINDS = {"bind": zmq.XPUB, "replay": zmq.ROUTER, "trigger": zmq.ROUTER, "pictures": zmq.XPUB}
@@ -83,9 +84,17 @@ def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: b
 
     def golden() -> str:
         found = check_golden(held[0], runners[0])
-        return f"{found.n_images} images as the manifest says, scores within {found.max_relative:.1e} relative"
+        words = f"{found.n_images} images as the manifest says, scores within {found.max_relative:.1e} relative"
+        return words + _review_words(held[0].manifest.threshold, found.n_review)
 
     _ = report.line("bundle", bundle) and report.line("model", model) and report.line("golden", golden)
+
+
+def _review_words(threshold: Threshold, n_review: int) -> str:
+    """How many of the golden images a person would look at, if this bundle leaves anything to one."""
+    if threshold.review_at_or_above is None:
+        return ""
+    return f"; {n_review} of them for review, {threshold.review_at_or_above:.4g} to {threshold.ng_at_or_above:.4g}"
 
 
 class _First:

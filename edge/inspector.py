@@ -11,6 +11,7 @@ from edge.model import Model
 from edge.parts import Judged, Part
 from models.errors import ModelError
 from models.health import unfit
+from models.manifest import Threshold
 from models.prediction import Image, Prediction
 from models.regions import regions_of
 from models.scoring import judge
@@ -66,15 +67,17 @@ class Inspector:
             return self.unknown(part, model, Doubt("model_error", str(result)))
         if (doubt := _unfit(part, model)) is not None:
             return self.unknown(part, model, doubt)
-        threshold = model.bundle.manifest.threshold.ng_at_or_above
-        outcome, reason = judge(result.score, threshold)
+        threshold = model.bundle.manifest.threshold
+        outcome, reason = judge(result.score, threshold.ng_at_or_above, threshold.review_at_or_above)
         if not math.isfinite(result.score):  # JSON has no NaN
             return self._judged(part, model, _Finding(outcome, reason, _NOT_FINITE, result))
-        regions = regions_of(result, threshold) if outcome == "ng" else ()
-        return self._judged(part, model, _Finding(outcome, reason, None, result, result.score, regions))
+        regions = regions_of(result, threshold.ng_at_or_above) if outcome == "ng" else ()
+        detail = _review_words(result.score, threshold) if reason == "review" else None
+        return self._judged(part, model, _Finding(outcome, reason, detail, result, result.score, regions))
 
     def _judged(self, part: Part, model: Model, found: _Finding) -> Judged:
         grab, runner = part.grab or Grab.missing(part.asked_ns), model.runners[0]
+        threshold = model.bundle.manifest.threshold
         verdict = Verdict(
             epoch=self.epoch,
             camera=part.camera,
@@ -85,7 +88,8 @@ class Inspector:
             reason=found.reason,
             detail=found.detail,
             score=found.score,
-            threshold=model.bundle.manifest.threshold.ng_at_or_above,
+            threshold=threshold.ng_at_or_above,
+            review_at_or_above=threshold.review_at_or_above,
             regions=found.regions,
             bundle=model.bundle.digest,
             device=runner.device,
@@ -96,6 +100,11 @@ class Inspector:
             deadline_s=part.deadline_s,
         )
         return Judged(verdict, grab, found.prediction)
+
+
+def _review_words(score: float, threshold: Threshold) -> str:
+    ng, review = threshold.ng_at_or_above, threshold.review_at_or_above
+    return f"score {score:.4g} lies between {review:.4g}, from where a person looks, and {ng:.4g}, from where it is ng"
 
 
 def _unfit(part: Part, model: Model) -> Doubt | None:

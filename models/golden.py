@@ -20,6 +20,7 @@ class Agreement:
 
     n_images: int
     max_relative: float  # largest |score - expected| / |expected|; an expected score under 0.01 counts as 0.01
+    n_review: int  # of them, those that a person would have to look at
 
 
 def check_golden(bundle: Bundle, runner: Runner) -> Agreement:
@@ -27,7 +28,9 @@ def check_golden(bundle: Bundle, runner: Runner) -> Agreement:
 
     Raises ModelError when an outcome differs from the manifest's, or a score by more than 1e-3 of it and 1e-5.
     """
-    return Agreement(len(bundle.manifest.golden), max(_off_by(bundle, runner, item) for item in bundle.manifest.golden))
+    golden = bundle.manifest.golden
+    off_by = max(_off_by(bundle, runner, item) for item in golden)
+    return Agreement(len(golden), off_by, sum(item.outcome == "unknown" for item in golden))
 
 
 def _off_by(bundle: Bundle, runner: Runner, golden: Golden) -> float:
@@ -36,7 +39,8 @@ def _off_by(bundle: Bundle, runner: Runner, golden: Golden) -> float:
         score = runner.predict(read_image(path)).score
     except DatasetError as error:
         raise ModelError(f"golden image {error}; make the bundle again") from error
-    outcome, _ = judge(score, bundle.manifest.threshold.ng_at_or_above)
+    threshold = bundle.manifest.threshold
+    outcome, _ = judge(score, threshold.ng_at_or_above, threshold.review_at_or_above)
     relative = abs(score - golden.score) / max(abs(golden.score), MAX_ABSOLUTE / MAX_RELATIVE)
     if outcome != golden.outcome or not relative <= MAX_RELATIVE:
         raise ModelError(

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, f
 from models.base import Frozen, Sha256, first_error
 from models.errors import BundleError
 from models.health import HealthLimits
+from models.threshold import Asked, Threshold, ThresholdPolicy
 from models.training import (
     AnyParity,
     AnyTraining,
@@ -22,7 +23,7 @@ from models.training import (
 from models.verdict import Outcome
 
 __all__ = [
-    "SCHEMA_VERSION", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
+    "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
     "File", "FileName", "Golden", "Manifest", "Parity", "PatchcoreDecoder", "Precision", "Preprocess", "Sha256",
     "Threshold", "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
@@ -32,7 +33,6 @@ SCHEMA_VERSION: Final = 1
 FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
 Family = Literal["anomaly", "detection"]
 Precision = Literal["f32", "f16", "bf16"]
-ThresholdPolicy = Literal["recall_1", "normal_quantile"]
 Triple = tuple[float, float, float]
 
 
@@ -82,19 +82,6 @@ _BELONGING: Final[dict[Family, tuple[type[Frozen], type[Frozen], type[Frozen]]]]
 }
 
 
-class Threshold(Frozen):
-    """Where `ng` starts, which policy put it there, and how much evidence stood behind it."""
-
-    ng_at_or_above: float
-    policy: ThresholdPolicy
-    margin: float = Field(ge=0)  # how far it was moved for safety, see trainer/threshold.py
-    n_good: int = Field(ge=0)  # good images whose scores were used
-    n_defect: int = Field(ge=0)  # defect images whose scores were used
-    recall_lower_95: float | None = Field(ge=0, le=1)  # Clopper-Pearson, one-sided; null without defects
-    false_reject_upper_95: float = Field(ge=0, le=1)
-    seen: tuple[Sha256, ...] = ()  # images whose scores put it there: later figures on them flatter
-
-
 class Golden(Frozen):
     """An image that travels with the model, and what the model must say of it on every device."""
 
@@ -118,6 +105,7 @@ class Manifest(Frozen):
     model: str
     created_at: AwareDatetime
     mekiki: str
+    made_from: Sha256 | None = None  # digest of the bundle that this one is but for its threshold; null: of a fit
     preprocess: Preprocess
     precision: Precision
     decoder: Decoder

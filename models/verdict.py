@@ -12,6 +12,7 @@ Reason = Literal[
     "defect",        # ng: the score reached the threshold
     # all that follow: unknown
     "not_finite",    # the score was NaN or infinite
+    "review",        # it lay below the threshold, too near for `ok`: a person looks
     "camera_fault",  # the camera gave no picture
     "bad_frame",     # a picture came that is not a picture the model can take
     "stale_frame",   # the camera repeated a picture that was judged before
@@ -69,6 +70,7 @@ class Verdict(BaseModel):
     detail: str | None = None  # one line for people when the outcome is `unknown`
     score: float | None  # null when there is none; higher is worse
     threshold: float | None
+    review_at_or_above: float | None = None  # from here up to the threshold it is `review`; null: nowhere
     regions: tuple[Region, ...] = ()
     bundle: str | None  # digest of the bundle that judged
     device: str | None

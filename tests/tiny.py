@@ -47,6 +47,7 @@ BOXES = BoxesDecoder(kind="boxes", labels=("spot", "scratch"), score_floor=FLOOR
 SPEC = Preprocess(height_px=SIDE_PX, width_px=SIDE_PX, mean_rgb=(0, 0, 0), std_rgb=(255, 255, 255))
 ZEROS = "0" * 64
 _TRIED_ROUNDS = 2000
+Limits = tuple[float, float | None]  # where ng starts, and where review does
 
 
 def frame(patch: int = OK, height_px: int = SIDE_PX, width_px: int = SIDE_PX) -> Image:
@@ -68,22 +69,31 @@ def make_bundle(
     *,
     nan: bool = False,
     threshold: float = 0.5,
+    review: float | None = None,
     golden_error: float = 0.0,
     health: HealthLimits | None = None,
     slow_s: float = 0.0,
     hangs: bool = False,
 ) -> Path:
-    """Writes the bundle. `golden_error` is added to the expected scores, to make them wrong.
+    """Writes the bundle. `golden_error` is added to the expected scores, to make them wrong. From `review` up to
+    `threshold` a picture is left to a person.
 
     With `health` (see `limits`) pictures outside of it are `unknown`. `slow_s` is about what an inference
     takes on this machine; with `hangs` one of a white picture never ends.
     """
     path.mkdir(parents=True)
     _write_ir(path / MODEL_XML, nan, _rounds_of(slow_s, path / MODEL_XML) if slow_s else 0, hangs)
-    return _finish(path, DECODER, threshold, golden_error, {"health": health})
+    return _finish(path, DECODER, (threshold, review), golden_error, {"health": health})
 
 
-def make_boxes_bundle(path: Path, *, nan: bool = False, threshold: float = 0.5, golden_error: float = 0.0) -> Path:
+def make_boxes_bundle(
+    path: Path,
+    *,
+    nan: bool = False,
+    threshold: float = 0.5,
+    review: float | None = None,
+    golden_error: float = 0.0,
+) -> Path:
     """The same of family detection."""
     path.mkdir(parents=True)
     _write_boxes_ir(path / MODEL_XML, nan)
@@ -101,16 +111,16 @@ def make_boxes_bundle(path: Path, *, nan: bool = False, threshold: float = 0.5, 
     )
     parity = BoxParity(n_images=1, n_boxes=1, count_differences=0, max_box_px=0, max_score=0, label_flips=0)
     what = {"family": "detection", "model": "tiny", "training": training, "parity": parity}
-    return _finish(path, BOXES, threshold, golden_error, what)
+    return _finish(path, BOXES, (threshold, review), golden_error, what)
 
 
-def _finish(path: Path, decoder: Decoder, threshold: float, golden_error: float, changed: dict[str, Any]) -> Path:
+def _finish(path: Path, decoder: Decoder, limits: Limits, golden_error: float, changed: dict[str, Any]) -> Path:
     """Golden images, hashes and manifest for the IR that lies there."""
     pictures = (("dark", OK), ("spot", NG))
-    golden = tuple(_golden(path, decoder, picture, threshold, golden_error) for picture in pictures)
+    golden = tuple(_golden(path, decoder, picture, limits, golden_error) for picture in pictures)
     names = (MODEL_XML, MODEL_BIN, *(item.file for item in golden))
     files = {name: File(sha256=sha256_of(path / name), bytes=(path / name).stat().st_size) for name in names}
-    manifest = _manifest(threshold, golden, files).model_copy(update={"decoder": decoder, **changed})
+    manifest = _manifest(limits, golden, files).model_copy(update={"decoder": decoder, **changed})
     (path / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return path
 
@@ -219,15 +229,29 @@ def _after_work(image: Any, heat: Any, rounds: int, hangs: bool) -> Any:
     return op.add(heat, op.reduce_max(end, np.array([0, 1]), keep_dims=False))
 
 
-def _golden(path: Path, decoder: Decoder, picture: tuple[str, int], threshold: float, error: float) -> Golden:
+def _golden(path: Path, decoder: Decoder, picture: tuple[str, int], limits: Limits, error: float) -> Golden:
     file = f"golden/{picture[0]}.png"
     image = frame(picture[1])
     write_image(path / file, image)
     score = Runner(path / MODEL_XML, decoder, "f32").predict(image).score
-    return Golden(file=file, score=score + error, outcome=judge(score, threshold)[0])
+    return Golden(file=file, score=score + error, outcome=judge(score, *limits)[0])
 
 
-def _manifest(threshold: float, golden: tuple[Golden, ...], files: dict[str, File]) -> Manifest:
+def threshold_at(ng: float, review: float | None = None) -> Threshold:
+    """Put there by nobody in particular."""
+    return Threshold(
+        ng_at_or_above=ng,
+        review_at_or_above=review,
+        policy="recall_1",
+        margin=0.1,
+        n_good=1,
+        n_defect=1,
+        recall_lower_95=0.05,
+        false_reject_upper_95=0.95,
+    )
+
+
+def _manifest(limits: Limits, golden: tuple[Golden, ...], files: dict[str, File]) -> Manifest:
     return Manifest(
         family="anomaly",
         model="patchcore",
@@ -236,15 +260,7 @@ def _manifest(threshold: float, golden: tuple[Golden, ...], files: dict[str, Fil
         preprocess=SPEC,
         precision="f32",
         decoder=DECODER,
-        threshold=Threshold(
-            ng_at_or_above=threshold,
-            policy="recall_1",
-            margin=0.1,
-            n_good=1,
-            n_defect=1,
-            recall_lower_95=0.05,
-            false_reject_upper_95=0.95,
-        ),
+        threshold=threshold_at(*limits),
         training=Training(
             images=(ZEROS,),
             image_sizes_px=((SIDE_PX, SIDE_PX),),

@@ -30,6 +30,37 @@ def length_px(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Between 0 and 1, and neither of them."""
+    from models.threshold import LEAST_SHARE
+
+    value = _number(text)
+    if not LEAST_SHARE <= value <= 1 - LEAST_SHARE:
+        raise argparse.ArgumentTypeError(f"{text}: a share above 0 and below 1 was wanted, such as 0.95")
+    return value
+
+
+def margin(text: str) -> float:
+    """0 to 1: further down there is the middle of the good parts."""
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: a share of 0 to 1 was wanted, such as 0.1")
+    return value
+
+
+def score(text: str) -> float:
+    """Any number but NaN and infinity."""
+    value = _number(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text}: a finite number was wanted, as the table shows them")
+    return value
+
+
+def whole(text: str) -> int:
+    """0, 1, 2, ..."""
+    return seed(text)
+
+
 def seed(text: str) -> int:
     """What numpy and torch take."""
     value = _number(text)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from models.command import DONE, Parser, positive_int, run_command, sub_parser, top_parser
 from trainer.arguments import length_px, seed
+from trainer.conditions_command import add_conditions
 from trainer.fit_command import EXAMPLE, add_fit
 from trainer.render_command import add_render, add_render_parts
+from trainer.threshold_command import add_threshold
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +24,9 @@ def build_parser() -> Parser:
     subs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_fit(subs)
     _add_evaluate(subs)
+    add_threshold(subs)
     _add_boxes(subs)
+    add_conditions(subs)
     add_render(subs)
     add_render_parts(subs)
     _add_pretrain(subs)

@@ -13,6 +13,7 @@ from models.bundle import Bundle
 from models.errors import DatasetError, ModelError
 from models.files import sha256_of
 from models.images import read_image
+from models.manifest import Threshold
 from models.prediction import Prediction
 from models.runner import Runner
 from models.scoring import judge
@@ -48,10 +49,17 @@ def score_images(runner: Runner, labelled: Sequence[tuple[str, Path]], what: str
 
 
 def evaluate(bundle: Bundle, dataset: Dataset, defects: Sequence[str] = (), device: str = "CPU") -> dict[str, Any]:
-    """Scores the test images of `dataset` and returns the figures as one JSON-ready object.
+    """Scores the test images of `dataset` and returns the figures as one JSON-ready object. Raises as `unlearned`."""
+    labelled, n_left_out = unlearned(bundle, dataset, defects)
+    scored = score_images(Runner.of(bundle, device), labelled, "evaluate")
+    return {**report(bundle, scored, device), "n_left_out": n_left_out}
 
-    Images that the bundle learned from, good ones and defects, are left out. Raises DatasetError when
-    no good or no defect image is left to measure on.
+
+def unlearned(bundle: Bundle, dataset: Dataset, defects: Sequence[str] = ()) -> tuple[list[tuple[str, Path]], int]:
+    """The test images of `dataset` with their labels, and how many were left out as the bundle learned from them.
+
+    Raises DatasetError when no good or no defect image is left to measure on, ConfigError for a defect
+    that is not there.
     """
     learned = set(bundle.manifest.training.images)
     given = {"good": dataset.test_good or dataset.train_good, **choose_defects(dataset, defects)}
@@ -64,8 +72,7 @@ def evaluate(bundle: Bundle, dataset: Dataset, defects: Sequence[str] = (), devi
             f"images and {len({name for name, _ in labelled} - {'good'})} kinds of defect; both are needed to measure: "
             "add images to test/good/ and test/<defect>/"
         )
-    scored = score_images(Runner.of(bundle, device), labelled, "evaluate")
-    return {**report(bundle, scored, device), "n_left_out": n_left_out}
+    return labelled, n_left_out
 
 
 def report(bundle: Bundle, scored: Sequence[Scored], device: str) -> dict[str, Any]:
@@ -78,6 +85,7 @@ def report(bundle: Bundle, scored: Sequence[Scored], device: str) -> dict[str, A
     return {
         **figures(good, defect, threshold.ng_at_or_above),
         "threshold_policy": threshold.policy,
+        **outcomes(good, defect, threshold),
         "n_seen_by_threshold": sum(item.sha256 in seen for item in scored),
         "by_defect": {
             name: figures(good, [s.score for s in scored if s.label == name], threshold.ng_at_or_above)
@@ -87,6 +95,19 @@ def report(bundle: Bundle, scored: Sequence[Scored], device: str) -> dict[str, A
         "device": device,
         "precision_hint": bundle.manifest.precision,
         "bundle": bundle.digest,
+    }
+
+
+def outcomes(good: Sequence[float], defect: Sequence[float], threshold: Threshold) -> dict[str, Any]:
+    """Who would be left to a person, and how many defects would pass."""
+    judged = {
+        name: [judge(score, threshold.ng_at_or_above, threshold.review_at_or_above) for score in scores]
+        for name, scores in (("good", good), ("defect", defect))
+    }
+    return {
+        "review_at_or_above": threshold.review_at_or_above,
+        **{f"n_{name}_review": sum(reason == "review" for _, reason in found) for name, found in judged.items()},
+        "n_defect_ok": sum(outcome == "ok" for outcome, _ in judged["defect"]),
     }
 
 
@@ -125,14 +146,31 @@ def in_words(found: Mapping[str, Any]) -> str:
         f"shipped threshold     {found['threshold']:.4g}   ({found['threshold_policy']})",
         f"  F1 {found['f1']:.3f}, recall {found['recall']:.3f} (at least {found['recall_lower_95']:.3f} with 95 % "
         f"confidence), {found['false_rejects']} false rejects",
+        *review_words(found),
         f"latency               p50 {p50:.1f} ms, p99 {p99:.1f} ms on {where}",
     ]
     lines += [
         f"  {name:<20}AUC {one['roc_auc']:.3f}, recall {one['recall']:.3f}" for name, one in found["by_defect"].items()
     ]
+    return "\n".join([*lines, *notes(found)])
+
+
+def review_words(found: Mapping[str, Any]) -> list[str]:
+    """What `outcomes` found, in one line; none where nothing is left to a person."""
+    if found["review_at_or_above"] is None:
+        return []
+    return [
+        f"  review from {found['review_at_or_above']:.4g}: {found['n_good_review']} good and "
+        f"{found['n_defect_review']} defects go to a person, {found['n_defect_ok']} defects pass"
+    ]
+
+
+def notes(found: Mapping[str, Any]) -> list[str]:
+    """What a person must know of the images to read the figures right."""
+    lines = []
     if found["n_left_out"]:
         lines.append(f"note: {found['n_left_out']} image(s) left out, as the bundle learned from them")
     if found["n_seen_by_threshold"]:
         n = found["n_seen_by_threshold"]
         lines.append(f"note: the threshold was chosen on {n} of these images; recall and F1 flatter, AUC does not")
-    return "\n".join(lines)
+    return lines

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 
 from models import __version__
-from models.bundle import MANIFEST, MODEL_XML, open_bundle
+from models.bundle import MANIFEST, MODEL_XML, Bundle, open_bundle
 from models.errors import ConfigError
 from models.files import sha256_of, whole_folder
 from models.golden import check_golden
@@ -35,6 +36,7 @@ from models.manifest import (
 from models.prediction import Image
 from models.runner import Runner
 from models.scoring import judge
+from models.verdict import Outcome
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -74,12 +76,12 @@ def save_ir(graph: ov.Model, path: Path) -> None:
         raise OSError(errno.EIO, "OpenVINO cannot write it; the disk may be full", str(path)) from error
 
 
-def refuse_existing(out: Path) -> None:
+def refuse_existing(out: Path, option: str = "--out") -> None:
     """Raises ConfigError where a bundle would overwrite something; bundles are never edited in place."""
     if out.exists() or out.is_symlink():
-        raise ConfigError(f"{out}: exists already; choose another --out or remove it first")
+        raise ConfigError(f"{out}: exists already; choose another {option} or remove it first")
     if not out.absolute().parent.is_dir():
-        raise ConfigError(f"{out.absolute().parent}: no such folder for --out; make it first")
+        raise ConfigError(f"{out.absolute().parent}: no such folder for {option}; make it first")
 
 
 def write_bundle(out: Path, graph: ov.Model, golden: dict[str, Image], recipe: Recipe) -> None:
@@ -107,7 +109,36 @@ def _golden(folder: Path, name: str, image: Image, runner: Runner, threshold: Th
     encoded = cv2.imencode(".png", image)[1]
     (folder / file).write_bytes(encoded.tobytes())
     score = runner.predict(image).score
-    return Golden(file=file, score=score, outcome=judge(score, threshold.ng_at_or_above)[0])
+    return Golden(file=file, score=score, outcome=_outcome(score, threshold))
+
+
+def _outcome(score: float, threshold: Threshold) -> Outcome:
+    return judge(score, threshold.ng_at_or_above, threshold.review_at_or_above)[0]
+
+
+def write_rethresholded(out: Path, bundle: Bundle, threshold: Threshold) -> Bundle:
+    """Makes the folder `out`, whole or not at all: `bundle` with another threshold, and nothing else new.
+
+    IR and golden images stay as they are to the last byte; what the golden images must come out as follows the
+    threshold. Raises BundleError where `bundle` was damaged meanwhile, ModelError where it does not judge so here.
+    """
+    old = bundle.manifest
+    changed = {
+        "created_at": datetime.now(UTC),
+        "mekiki": __version__,
+        "made_from": bundle.digest,
+        "threshold": threshold,
+        "golden": tuple(one.model_copy(update={"outcome": _outcome(one.score, threshold)}) for one in old.golden),
+    }
+    with whole_folder(out) as folder:
+        for name in old.files:
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(bundle.path / name, folder / name)
+        text = old.model_copy(update=changed).model_dump_json(indent=2) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+        made = open_bundle(folder)
+        check_golden(made, Runner.of(made))
+    return replace(made, path=out)
 
 
 def defaced(image: Image) -> Image:

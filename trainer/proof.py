@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.errors import DatasetError
+from models.golden import MAX_RELATIVE
 from models.health import MIN_IMAGES, HealthLimits
-from models.manifest import Threshold
+from models.manifest import Golden, Threshold
+from models.scoring import judge
 from trainer import threshold as thresholds
 from trainer.evaluate import Scored
+from trainer.policy import asked_words
 
 
 def put_threshold(policy: str, held_out: Sequence[float], scored: Sequence[Scored]) -> Threshold:
@@ -27,11 +30,29 @@ def put_threshold(policy: str, held_out: Sequence[float], scored: Sequence[Score
 
 def threshold_words(limit: Threshold) -> str:
     """For a person: where it lies, by which policy, and how sure that is."""
-    text = f"threshold: {limit.ng_at_or_above:.4g} by {limit.policy}, from {limit.n_good} good and {limit.n_defect} "
+    asked = f" ({words})" if limit.asked is not None and (words := asked_words(limit.asked)) else ""
+    text = f"threshold: {limit.ng_at_or_above:.4g} by {limit.policy}{asked}, "
+    text += f"from {limit.n_good} good and {limit.n_defect} "
     text += f"defects; with 95 % confidence each: false rejects below {limit.false_reject_upper_95:.1%}, "
     if limit.recall_lower_95 is None:
         return text + "recall unknown, as no defects were given"
     return text + f"recall above {limit.recall_lower_95:.1%}"
+
+
+def golden_words(golden: Sequence[Golden], limit: Threshold) -> list[str]:
+    """For a person: where a new threshold leaves golden images that prove less, or that another device may fail."""
+    words = []
+    if not any(judge(one.score, limit.ng_at_or_above)[0] == "ng" for one in golden):
+        words.append(
+            "WARNING: no golden image is ng at this threshold: they no longer show that the model finds anything"
+        )
+    for at in (limit.ng_at_or_above, limit.review_at_or_above):
+        if near := [one.file for one in golden if at is not None and abs(one.score - at) <= MAX_RELATIVE * abs(at)]:
+            words.append(
+                f"WARNING: {near[0]} lies within a thousandth of {at:.4g}: a device that computes a little differently "
+                "may refuse this bundle; move that number"
+            )
+    return words
 
 
 def health_words(limits: HealthLimits | None) -> str:

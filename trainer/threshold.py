@@ -1,4 +1,4 @@
-"""Puts the threshold, and says how much evidence stands behind it."""
+"""Puts the threshold, and says how much evidence stands behind it. What a person asks for is in trainer/policy.py."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ DEFECT_MARGIN = 0.1
 CONFIDENCE = 0.95
 
 
-def recall_1(good: Sequence[float], defect: Sequence[float], seen: Sequence[str] = ()) -> Threshold:
+def recall_1(
+    good: Sequence[float], defect: Sequence[float], seen: Sequence[str] = (), least_margin: float = DEFECT_MARGIN
+) -> Threshold:
     """Below the lowest defect score, so that every defect seen is rejected.
 
     Halfway down to the highest good score where the two are apart, and always at least
-    `DEFECT_MARGIN` of the way down to the median good score, even at the price of false rejects.
+    `least_margin` of the way down to the median good score, even at the price of false rejects.
     `margin` is the distance below the lowest defect, as a share of the distance from there to the
     median good score.
     """
-    _refuse_not_finite([*good, *defect])
+    refuse_not_finite([*good, *defect])
     lowest, highest = min(defect), max(good)
     middle = sorted(good)[len(good) // 2]
     reach = max(abs(lowest - middle), 1e-6 * abs(lowest), 1e-12)
-    margin = max(DEFECT_MARGIN, (lowest - highest) / 2 / reach) if lowest > highest else DEFECT_MARGIN
+    margin = max(least_margin, (lowest - highest) / 2 / reach) if lowest > highest else least_margin
     threshold = lowest - margin * reach
     rejected = sum(score >= threshold for score in good)
     return Threshold(
@@ -50,7 +52,7 @@ def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshol
     of recall nothing is known without defects. `margin` is the distance above the highest good
     score, as a share of the distance from there to the median.
     """
-    _refuse_not_finite(good)
+    refuse_not_finite(good)
     highest, middle = max(good), sorted(good)[len(good) // 2]
     reach = max(highest - middle, 1e-3 * abs(highest), 1e-12)
     limit = max(_tolerance_limit(good), highest + 1e-3 * reach)
@@ -90,6 +92,7 @@ def upper_bound(hits: int, n: int, confidence: float = CONFIDENCE) -> float:
     return 1.0 if hits >= n else float(beta.ppf(confidence, hits + 1, n - hits))
 
 
-def _refuse_not_finite(scores: Sequence[float]) -> None:
+def refuse_not_finite(scores: Sequence[float]) -> None:
+    """Raises DatasetError where a score is NaN or infinite: no threshold may rest on it."""
     if bad := [score for score in scores if not math.isfinite(score)]:
         raise DatasetError(f"{len(bad)} of {len(scores)} scores are not finite; see the weights and the images")

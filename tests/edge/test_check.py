@@ -128,3 +128,15 @@ def test_wrong_settings_exit_2_with_one_line_on_stderr(ready, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "not TOML: Invalid value (at end of document)" in err
+
+
+def test_a_bundle_that_leaves_parts_to_a_person_says_from_where_and_how_many_of_its_golden_images(ready, capsys):
+    ready.bundle = tiny.make_bundle(ready.folder / "b", threshold=0.9, review=0.5)
+    ready.write_folder("line")
+    code, lines = checked(ready, capsys)
+    assert code == 0
+    assert lines["golden"][1].endswith("relative; 1 of them for review, 0.5 to 0.9")
+
+
+def test_a_bundle_that_leaves_nothing_to_a_person_does_not_speak_of_review(ready, capsys):
+    assert "review" not in checked(ready, capsys)[1]["golden"][1]

@@ -163,6 +163,7 @@ def test_a_name_that_could_lead_elsewhere_stays_in_the_folder(tmp_path):
     [
         ("ng", 0.9, "ng"),
         ("unknown", None, "unknown"),
+        ("unknown", 0.45, "unknown"),  # for review
         ("ok", 0.45, "borderline"),
         ("ok", 0.4499, "ok"),
         ("ok", None, "ok"),

@@ -163,6 +163,20 @@ def test_a_black_picture_is_too_dark_for_a_model_that_knows_its_limits(box):
     assert found == {"top": [None, "defect", "too_bright", "too_dark"], "side": [None, "defect", "defect", None]}
 
 
+def test_a_part_between_review_and_threshold_goes_to_a_person_with_its_picture(box):
+    box.bundle = tiny.make_bundle(box.folder / "b", review=0.3)
+    box.images("line", [tiny.OK, 100, tiny.NG])
+    box.write_folder("line", bus=WAIT, tables="[evidence]\nok_share = 0")
+    with Subscriber(box.address) as subscriber:
+        assert box.run()[0] == 0
+        verdicts = subscriber.rest()
+    assert no_holes(verdicts)
+    assert [(v["outcome"], v["reason"]) for v in verdicts] == [("ok", None), ("unknown", "review"), ("ng", "defect")]
+    assert {v["review_at_or_above"] for v in verdicts} == {0.3}
+    kept = [json.loads(path.read_text()) for path in (box.folder / "state/evidence").rglob("*.json")]
+    assert sorted(one["reason"] for one in kept) == ["defect", "review"]
+
+
 # The device.
 
 

@@ -164,3 +164,31 @@ def checked(image) -> Part:
     part = part_of(image)
     part.grab = replace(part.grab, checkup=Checkup(measure(image), is_done=True))
     return part
+
+
+@pytest.fixture(scope="module")
+def careful(tmp_path_factory) -> Model:
+    """ng from 0.5 as the other, and a person looks from 0.3."""
+    made = tiny.make_bundle(tmp_path_factory.mktemp("careful") / "b", nan=True, review=0.3)
+    return prepare(open_bundle(made), "CPU", InferenceConfig(), SIZES, 1)
+
+
+def test_between_review_and_threshold_a_part_is_unknown_and_the_verdict_says_why(careful):
+    verdict = seen(careful, tiny.frame(100))
+    assert (verdict.outcome, verdict.reason, verdict.regions) == ("unknown", "review", ())
+    assert verdict.score == pytest.approx(100 / 255)
+    assert (verdict.threshold, verdict.review_at_or_above) == (0.5, 0.3)
+    assert verdict.detail == ("score 0.3922 lies between 0.3, from where a person looks, and 0.5, from where it is ng")
+
+
+def test_a_review_band_leaves_ok_ng_and_not_finite_as_they_are(careful):
+    found = [seen(careful, tiny.frame(patch)) for patch in (tiny.OK, tiny.NG, tiny.WHITE)]
+    assert [(one.outcome, one.reason) for one in found] == [("ok", None), ("ng", "defect"), ("unknown", "not_finite")]
+    assert [one.detail is None for one in found] == [True, True, False]
+    assert len(found[1].regions) == 1
+    assert {one.review_at_or_above for one in found} == {0.3}
+
+
+def test_without_a_review_band_the_same_part_is_ok(model):
+    verdict = seen(model, tiny.frame(100))
+    assert (verdict.outcome, verdict.review_at_or_above) == ("ok", None)

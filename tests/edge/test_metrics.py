@@ -48,6 +48,13 @@ def test_verdicts_are_counted_by_outcome_and_reason(metrics):
     assert value(metrics, "mekiki_score_ratio_sum", camera="top") == pytest.approx(0.4)
 
 
+def test_a_part_for_review_is_counted_as_any_other_unknown_one_and_its_score_too(metrics):
+    metrics.verdict(verdict(0).model_copy(update={"outcome": "unknown", "reason": "review", "score": 0.4}))
+    assert value(metrics, "mekiki_verdicts_total", camera="top", outcome="unknown", reason="review") == 1
+    assert value(metrics, "mekiki_verdicts_total", camera="top", outcome="ok", reason="none") == 0
+    assert value(metrics, "mekiki_score_ratio_sum", camera="top") == pytest.approx(0.8)
+
+
 def test_stages_are_seconds_and_a_frame_without_inference_counts_none(metrics):
     stages = Stages(read_s=0.004, queue_s=0.1, infer_s=0.02, decode_s=0.001, total_s=0.125)
     metrics.verdict(verdict(0).model_copy(update={"stages": stages}))

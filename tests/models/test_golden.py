@@ -63,3 +63,30 @@ def test_the_absolute_tolerance_is_none_where_the_score_is_large(tmp_path):
     assert checked(tmp_path, golden_error=9.7e-5).max_relative <= MAX_RELATIVE
     with pytest.raises(ModelError):
         checked(tmp_path / "more", golden_error=1.01e-4)
+
+
+@pytest.mark.parametrize("make", [tiny.make_bundle, tiny.make_boxes_bundle])
+def test_a_golden_image_between_review_and_threshold_is_unknown_and_counted(tmp_path, make):
+    """The bright one scores 0.78."""
+    opened = open_bundle(make(tmp_path / "b", threshold=0.9, review=0.5))
+    assert [item.outcome for item in opened.manifest.golden] == ["ok", "unknown"]
+    assert check_golden(opened, Runner.of(opened)).n_review == 1
+    without = open_bundle(make(tmp_path / "without"))
+    assert check_golden(without, Runner.of(without)).n_review == 0
+
+
+@pytest.mark.parametrize("review", [0.5, None])
+def test_a_golden_image_that_review_should_have_caught_or_should_not_is_refused(tmp_path, review):
+    opened = open_bundle(tiny.make_bundle(tmp_path / "b", threshold=0.9, review=review))
+    other = opened.manifest.threshold.model_copy(update={"review_at_or_above": None if review else 0.5})
+    claiming = replace(opened, manifest=opened.manifest.model_copy(update={"threshold": other}))
+    with pytest.raises(ModelError, match=r"spot\.png: CPU at f32 says (ok|unknown) 0\.78\d*, the manifest says"):
+        check_golden(claiming, Runner.of(opened))
+
+
+def test_a_golden_image_for_review_whose_score_is_no_number_is_refused_though_both_are_unknown(tmp_path, monkeypatch):
+    opened = open_bundle(tiny.make_bundle(tmp_path / "b", threshold=0.9, review=0.05))
+    assert {item.outcome for item in opened.manifest.golden} == {"unknown"}
+    monkeypatch.setattr("models.patchcore.score_of", lambda *_: float("nan"))
+    with pytest.raises(ModelError, match="says unknown nan"):
+        check_golden(opened, Runner.of(opened))

@@ -159,6 +159,12 @@ def test_a_line_break_in_a_key_does_not_break_the_message(good):
         ("precision", "int8"),
         ("threshold.policy", "guess"),
         ("threshold.n_good", -1),
+        ("threshold.asked", {"recall": 1.0}),
+        ("threshold.asked", {"false_rejects": 0.0}),
+        ("threshold.asked", {"confidence": 1.0}),
+        ("threshold.asked", {"margin": -0.1}),
+        ("threshold.asked", {"review": 0.1}),
+        ("made_from", "x"),
         ("threshold.recall_lower_95", 1.01),
         ("preprocess.height_px", 0),
         ("preprocess.mean_rgb", [1, 2, "x"]),
@@ -210,6 +216,39 @@ def test_a_manifest_of_a_detector_comes_back_as_it_was_written(boxes):
     assert json.loads(manifest.model_dump_json()) == boxes
     kinds = [type(part).__name__ for part in (manifest.decoder, manifest.training, manifest.parity)]
     assert kinds == ["BoxesDecoder", "DetectionTraining", "BoxParity"]
+
+
+def test_a_manifest_from_before_there_was_review_is_read_as_it_was_meant(good):
+    raw = copy.deepcopy(good)
+    del raw["made_from"]
+    for key in ("review_at_or_above", "asked"):
+        del raw["threshold"][key]
+    manifest = parse_manifest(json.dumps(raw).encode(), "x")
+    assert (manifest.made_from, manifest.threshold.review_at_or_above, manifest.threshold.asked) == (None, None, None)
+    assert manifest == parse_manifest(json.dumps(good).encode(), "x")
+
+
+@pytest.mark.parametrize("value", [0.5, 0.50001, 7])
+def test_a_review_that_does_not_lie_below_the_threshold_is_refused_with_both(good, value):
+    found = refusal(changed(good, "threshold.review_at_or_above", value))
+    assert f"threshold: review_at_or_above {value:g} is not below 0.5; make" in found
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_review_that_is_not_finite_is_refused(good, value):
+    assert "threshold.review_at_or_above: Input should be a finite number" in refusal(
+        changed(good, "threshold.review_at_or_above", value)
+    )
+
+
+def test_what_was_asked_of_a_threshold_and_what_it_was_made_from_come_back(good):
+    raw = copy.deepcopy(good) | {"made_from": "a" * 64}
+    raw["threshold"] |= {"policy": "recall", "review_at_or_above": -3, "asked": {"recall": 0.9, "confidence": 0.99}}
+    manifest = parse_manifest(json.dumps(raw).encode(), "x")
+    assert parse_manifest(manifest.model_dump_json().encode(), "x") == manifest
+    limit = manifest.threshold
+    assert (manifest.made_from, limit.policy, limit.review_at_or_above) == ("a" * 64, "recall", -3)
+    assert (limit.asked.recall, limit.asked.confidence, limit.asked.at) == (0.9, 0.99, None)
 
 
 @pytest.mark.parametrize("key", ["backbone", "images", "augmentation"])

@@ -16,7 +16,7 @@ from tests import tiny
 from tests.trainer.conftest import said_by
 from tests.trainer.plates import plate
 from trainer.dataset import scan
-from trainer.evaluate import evaluate, figures, in_words, score_images
+from trainer.evaluate import evaluate, figures, in_words, outcomes, score_images
 from trainer.pictures import draw_overlays
 
 PROMISED = {
@@ -66,6 +66,37 @@ def test_a_score_on_the_threshold_is_ng():
 def test_where_nothing_is_called_ng_precision_is_null_and_the_rest_is_zero():
     found = figures([1, 2], [3], 10)
     assert (found["precision"], found["f1"], found["recall"], found["recall_lower_95"]) == (None, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("review", "n_good_review", "n_defect_review", "n_defect_ok"), [(None, 0, 0, 3), (3.0, 2, 2, 1), (-9.0, 4, 3, 0)]
+)
+def test_outcomes_say_who_goes_to_a_person_and_which_defects_pass(review, n_good_review, n_defect_review, n_defect_ok):
+    """ng from 5: one good part and two defects, which review takes nothing of."""
+    threshold = tiny.threshold_at(5, review)
+    assert outcomes([1, 2, 3, 4, 6], [2.9, 3, 4.9, 5, 7], threshold) == {
+        "review_at_or_above": review,
+        "n_good_review": n_good_review,
+        "n_defect_review": n_defect_review,
+        "n_defect_ok": n_defect_ok,
+    }
+
+
+@pytest.mark.parametrize("make", [tiny.make_bundle, tiny.make_boxes_bundle])
+def test_a_person_is_told_how_many_would_go_to_review_and_recall_does_not_count_them(tmp_path, make):
+    for grey in (tiny.OK, 120, 140):
+        tiny.write_image(tmp_path / f"data/good/{grey}.png", tiny.frame(grey))
+    for grey in (100, 150, 160, 200):
+        tiny.write_image(tmp_path / f"data/spot/{grey}.png", tiny.frame(grey))
+    bundle = open_bundle(make(tmp_path / "b", threshold=0.7, review=0.5))
+    found = evaluate(bundle, scan(tmp_path / "data"))
+    assert (found["recall"], found["false_rejects"]) == (1 / 4, 0)
+    assert "\n  review from 0.5: 1 good and 2 defects go to a person, 1 defects pass\n" in in_words(found)
+
+
+def test_where_nothing_is_left_to_a_person_review_is_not_spoken_of(found):
+    assert (found["review_at_or_above"], found["n_good_review"], found["n_defect_review"]) == (None, 0, 0)
+    assert "review" not in in_words(found)
 
 
 @pytest.fixture(scope="module")

@@ -61,8 +61,8 @@ def posed(sample: Sample, rng: np.random.Generator, strength: Strength) -> Sampl
     moved = cv2.warpAffine(
         sample.image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
-    boxes, labels = _reflected(sample.boxes, sample.labels, width, height)
-    boxes, kept = _turned_boxes(boxes, np.asarray(matrix, np.float64), width, height)
+    boxes, labels = reflected(sample.boxes, sample.labels, width, height)
+    boxes, kept = turned_boxes(boxes, np.asarray(matrix, np.float64), width, height)
     return Sample(np.asarray(moved, np.uint8), boxes[kept], labels[kept])
 
 
@@ -92,7 +92,7 @@ def other_light(image: Image, rng: np.random.Generator, strength: float) -> Imag
     return np.asarray(result, np.uint8)
 
 
-def _reflected(boxes: Boxes, labels: NDArray[np.int64], width: int, height: int) -> tuple[Boxes, NDArray[np.int64]]:
+def reflected(boxes: Boxes, labels: NDArray[np.int64], width: int, height: int) -> tuple[Boxes, NDArray[np.int64]]:
     """With what BORDER_REFLECT_101 shows beyond the edges: the mirror image of a defect looks like one."""
     for axis, side in ((0, width), (1, height)):
         before, behind = boxes.copy(), boxes.copy()
@@ -102,9 +102,7 @@ def _reflected(boxes: Boxes, labels: NDArray[np.int64], width: int, height: int)
     return boxes, labels
 
 
-def _turned_boxes(
-    boxes: Boxes, matrix: NDArray[np.float64], width: int, height: int
-) -> tuple[Boxes, NDArray[np.bool_]]:
+def turned_boxes(boxes: Boxes, matrix: NDArray[np.float64], width: int, height: int) -> tuple[Boxes, NDArray[np.bool_]]:
     """The boxes, and which of them are still to be seen by at least half."""
     # The matrix moves the middles of pixels; the first one's is at 0 there and at 0.5 for boxes.
     centres = ((boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5) @ matrix[:, :2].T + matrix[:, 2] + 0.5
