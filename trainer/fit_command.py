@@ -12,7 +12,7 @@ EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 # Family -> its models, and the arguments that only it takes.
 _FAMILIES = {
     "anomaly": (("patchcore",), {"backbone", "cycle_time_s", "bank", "augment"}),
-    "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px"}),
+    "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
 }
 
 
@@ -77,7 +77,7 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
 
 def _add_detection(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--steps", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="at most (1000, with a GPU 2000)"
+        "--steps", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="at most (1500, with a GPU 2000)"
     )
     group.add_argument(
         "--batch", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="pictures a step (4, with a GPU 16)"
@@ -89,6 +89,12 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
         default=argparse.SUPPRESS,
         metavar="PX",
         help="parts of a mask nearer than that are one box (2%% of the longer side)",
+    )
+    group.add_argument(
+        "--one-class",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="all boxes are a `defect`: easier to learn where kinds are rare or alike",
     )
 
 

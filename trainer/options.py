@@ -44,6 +44,7 @@ class DetectionOptions(Common):
     steps: int | None = None
     batch: int | None = None
     merge_px: float | None = None
+    one_class: bool = False
 
     @property
     def training(self) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.command import DONE, positive_int, sub_parser
 from models.errors import ConfigError
-from trainer.arguments import seed
+from trainer.arguments import seed, whole
 
 
 def add_render(subs: object) -> None:
@@ -35,6 +35,13 @@ def add_render_parts(subs: object) -> None:
         "--good", type=positive_int, default=100, metavar="N", help="parts without defect (%(default)s)"
     )
     render.add_argument("--damaged", type=positive_int, default=200, metavar="N", help="and with some (%(default)s)")
+    render.add_argument(
+        "--screws",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="and screws, half scratched (%(default)s)",
+    )
     render.add_argument("--image-size", type=positive_int, default=320, metavar="PX", help="side (%(default)s)")
     render.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same parts (%(default)s)")
 
@@ -69,6 +76,7 @@ def _render_parts(arguments: argparse.Namespace) -> int:
         arguments.out,
         good=arguments.good,
         damaged=arguments.damaged,
+        screws=arguments.screws,
         seed=arguments.seed,
         size_px=arguments.image_size,
         progress=lambda items: progress(items, "render"),

@@ -168,6 +168,8 @@ def marked(mmdet, tmp_path_factory) -> Marked:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainer.detection.plan._VALIDATIONS", 4)  # each writes 100 MB of checkpoints
         patch.setattr("trainer.detection.config._WARM_UP_STEPS", 8)
+        patch.setattr("trainer.detection.plan.rate_for", lambda _: 2e-3)  # so few steps have to be long ones
+        patch.setattr("trainer.detection.plan.cpu_has_bf16", lambda: False)  # on every machine the same
         patch.setattr("trainer.detection.fit.train", keeping(learned))
         with pytest.MonkeyPatch.context() as hand:
             hand.setattr("trainer.detection.parts.fitness", interrupting(2))

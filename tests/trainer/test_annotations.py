@@ -334,3 +334,13 @@ def test_a_merge_that_is_no_length_is_wrong_usage(coco, capsys, length):
         main(["boxes", "--data", str(coco), f"--merge={length}"])
     assert ended.value.code == 2
     assert "a length of 0 or more pixels was wanted" in capsys.readouterr().err
+
+
+def test_as_one_class_only_the_names_change():
+    before = annotated(picture("a", "dent", "crack"), picture("b"), picture("c", "crack", held_out=True))
+    after = before.as_one_class("defect")
+    assert after.classes == ("defect",)
+    assert [p.labels for p in after.pictures] == [("defect", "defect"), (), ("defect",)]
+    for old, new in zip(before.pictures, after.pictures, strict=True):
+        assert new.boxes is old.boxes
+        assert (new.path, new.held_out, new.is_good) == (old.path, old.held_out, old.is_good)

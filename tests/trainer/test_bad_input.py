@@ -78,7 +78,7 @@ def interrupted(tmp_path_factory):
     """A fit in its own process, interrupted when it has measured the pose. Its imports take long: it starts first."""
     folder = tmp_path_factory.mktemp("interrupted")
     (folder / "scratch").mkdir()
-    make_good(folder / "data/good", 8)
+    make_good(folder / "data/good", 80)  # many, so that the fit is not done before a busy machine gets to the signal
     before = inside(folder)
     # torch makes this folder when it is imported beside onnx; it is no more ours than Python's byte code.
     caches = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path_factory.mktemp("inductor"))}

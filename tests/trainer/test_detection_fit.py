@@ -124,6 +124,16 @@ def test_a_fit_says_what_it_did_and_where_it_is(marked):
     assert said.endswith(f"bundle: {marked.out}\npictures: {marked.report}\n")
 
 
+def test_with_one_class_all_boxes_are_a_defect_whatever_they_are_called(marked, tmp_path, monkeypatch):
+    def learn(_options, annotated, parts, _say):
+        raise ModelError(f"{annotated.classes} {sorted({label for p in parts.learn for label in p.labels})}")
+
+    monkeypatch.setattr("trainer.detection.fit._learn", learn)
+    arguments = detection_arguments(marked.data, tmp_path / "one.bundle")
+    assert "('mark',) ['mark']" in refusal_of(arguments, 1)
+    assert "('defect',) ['defect']" in refusal_of([*arguments, "--one-class"], 1)
+
+
 def test_the_report_has_a_picture_of_each_held_out_image_and_how_the_scores_lie(marked):
     names = {path.name for path in marked.report.iterdir()}
     assert {"sheet.jpg", "histogram.png"} < names

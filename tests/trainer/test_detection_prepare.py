@@ -11,12 +11,22 @@ import pytest
 from models.images import read_image
 from tests import tiny
 from trainer.annotations.types import Picture
+from trainer.detection.augment import Strength
 from trainer.detection.config import train_config
 from trainer.detection.parts import PartAugment, fitness
 from trainer.detection.plan import Plan
 from trainer.detection.prepare import Prepared, prepare, scaled
 
 PLAN = Plan(steps=4, batch=2, learning_rate=1e-3, seed=0, rotation_deg=8, patience=3, validate_every=2)
+
+
+class Boxes:
+    """What mmdet's boxes are as far as is looked at: none."""
+
+    def __init__(self, tensor=None) -> None:
+        import torch
+
+        self.tensor = torch.zeros(0, 4) if tensor is None else tensor
 
 
 def picture(folder: Path, name: str, size: tuple[int, int], boxes=(), labels=()) -> Picture:
@@ -162,6 +172,17 @@ def test_a_class_that_is_on_every_picture_has_no_pieces_of_good_parts(tmp_path):
     bad = picture(tmp_path, "bad.png", (50, 50), [(10, 10, 20, 20)], ["dent"])
     prepared = prepare([bad], [bad], ("dent",), 96, tmp_path / "data")
     assert [patch.label for patch in PartAugment(str(prepared.folder), 8).patches] == [0]
+
+
+@pytest.mark.parametrize(("many", "share"), [(100, 1), (2, 1), (1, 0.5)])
+def test_the_more_defects_are_annotated_the_fewer_are_pasted(prepared, monkeypatch, many, share):
+    drawn = []
+    monkeypatch.setattr("trainer.detection.parts._MANY", many)
+    monkeypatch.setattr("trainer.detection.parts.augmented", lambda sample, *rest: drawn.append(rest[-1]) or sample)
+    coco = json.loads(prepared.train_json.read_text())
+    results = {"img": read_image(prepared.folder / "images" / coco["images"][0]["file_name"])}
+    PartAugment(str(prepared.folder), 8)(results | {"gt_bboxes": Boxes(), "gt_bboxes_labels": []})
+    assert drawn[0].paste == pytest.approx(share * Strength().paste)
 
 
 def test_fitness_is_the_distance_of_the_means_in_standard_deviations():

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import DatasetError
 from trainer.annotations.types import Annotated, Picture
-from trainer.detection.plan import LARGEST_PX, SMALLEST_PX, plan_training, side_for, whole_cells
+from trainer.detection.plan import LARGEST_PX, SMALLEST_PX, plan_training, rate_for, side_for, whole_cells
 from trainer.detection.split import Split, split
 from trainer.options import DetectionOptions
 from trainer.pose import Pose
@@ -127,3 +127,8 @@ def test_what_a_person_chose_is_kept_and_the_rest_follows_from_the_machine(monke
     plan = plan_training(chosen, Pose(rotation_deg=180, brightness=0))
     assert (plan.steps, plan.batch, plan.seed, plan.validate_every) == (7, 3, 5, 1)
     assert plan.rotation_deg == 180 > plain.rotation_deg
+
+
+def test_the_learning_rate_is_mmdets_for_its_batch_and_falls_with_the_root():
+    assert rate_for(256) == pytest.approx(4e-3)
+    assert rate_for(4) == pytest.approx(4e-3 / 8)

@@ -144,6 +144,17 @@ def test_a_training_that_is_done_is_not_done_again(data, work, counted, validate
     assert counted == [0, 1]
 
 
+def test_in_bf16_it_learns_weights_of_f32(data, tmp_path, validated, torch):
+    learned = []
+    for bf16 in (False, True):
+        validated(0.9)
+        plan = replace(PLAN, steps=2, bf16=bf16)
+        learned.append(read(torch, train(MODEL, data, plan, tmp_path / str(bf16), None)))
+    assert all(value.dtype in (torch.float32, torch.int64) for value in learned[1].values())
+    assert learned[0].keys() == learned[1].keys()
+    assert any(not torch.equal(learned[0][name], value) for name, value in learned[1].items())
+
+
 def test_it_stops_when_nothing_gets_better(data, work, counted, validated):
     validated(0.0, 1.9, 1.92, 1.92, 1.92, 1.95)
     train(MODEL, data, replace(PLAN, steps=30, validate_every=1, patience=2), work, None)

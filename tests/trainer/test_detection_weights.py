@@ -144,6 +144,18 @@ def test_of_a_detector_of_as_many_classes_all_is_taken(torch, network, tmp_path)
     assert written(torch, new_network(MODEL, 1).state_dict(), network, tmp_path).keys() == network.state_dict().keys()
 
 
+def test_of_a_detector_of_one_class_each_class_begins_with_what_it_knows(torch, network, tmp_path):
+    known = network.state_dict()
+    taken = written(torch, known, new_network(MODEL, 3), tmp_path)
+    assert taken.keys() == known.keys()
+    heads = {key for key in taken if key.startswith("bbox_head.rtm_cls.")}
+    assert heads
+    for key in heads:
+        assert len(taken[key]) == 3
+        assert all(torch.equal(row, known[key][0]) for row in taken[key])
+    new_network(MODEL, 3).load_state_dict(taken)
+
+
 def test_a_backbone_alone_is_taken(torch, network, published, tmp_path):
     backbone = {key: value for key, value in published.items() if key.startswith("backbone.")}
     taken = written(torch, {"state_dict": backbone | {"head.fc.weight": torch.zeros(9)}}, network, tmp_path)

@@ -10,6 +10,7 @@ from trainer.annotations import check_enough, read_annotations
 from trainer.cli import main
 from trainer.synth.parts import KINDS, render_part, write_parts
 from trainer.synth.parts.dataset import plan_shots
+from trainer.synth.scene import render_screw
 
 SIZE_PX = 96
 
@@ -49,6 +50,17 @@ def test_a_larger_set_of_the_same_seed_shows_the_same_parts(folder, tmp_path):
 def test_a_twentieth_is_held_out_and_never_the_only_one(of, held_out):
     shots = plan_shots(good=of, damaged=of, seed=0)
     assert sum(shot.file.startswith("val/") for shot in shots) == 2 * held_out
+
+
+def test_every_second_screw_is_scratched_and_its_box_is_around_the_scratch(tmp_path):
+    write_parts(tmp_path / "parts", good=1, damaged=1, screws=4, seed=3, size_px=SIZE_PX)
+    screws = {p.path.name: p for p in read_annotations(tmp_path / "parts").pictures if p.path.name.startswith("screw")}
+    assert [screws[f"screw_{i:05d}.png"].labels for i in range(4)] == [(), ("scratch",), (), ("scratch",)]
+    image, mask = render_screw(3_000_001, size_px=SIZE_PX, defect="scratch_neck")
+    assert (cv2.imread(str(screws["screw_00001.png"].path)) == image).all()
+    rows, columns = np.nonzero(mask)
+    want = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert screws["screw_00001.png"].boxes.tolist() == [want]
 
 
 def test_an_interruption_leaves_nothing(tmp_path):

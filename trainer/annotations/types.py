@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,3 +48,8 @@ class Annotated:
     def bad(self) -> tuple[Picture, ...]:
         """The pictures with boxes."""
         return tuple(picture for picture in self.pictures if not picture.is_good)
+
+    def as_one_class(self, name: str) -> Annotated:
+        """The same boxes, all of the class `name`."""
+        pictures = (replace(picture, labels=(name,) * len(picture.labels)) for picture in self.pictures)
+        return replace(self, classes=(name,) if self.classes else (), pictures=tuple(pictures))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from models.manifest import Preprocess
 from trainer.backbone import MEAN_RGB, STD_RGB
+from trainer.detection import half
 from trainer.detection.prepare import Prepared
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Plan:
     patience: int  # validations without progress before it stops
     validate_every: int  # steps
     workers: int = 0
+    bf16: bool = False  # see half.py
 
 
 def model_config(model: str, classes: int) -> Config:
@@ -85,6 +87,7 @@ def train_config(model: str, data: Prepared, plan: Plan, work: Path) -> Config:
     config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": plan.steps, "val_interval": plan.validate_every}
     config.optim_wrapper.optimizer.lr = plan.learning_rate
     config.optim_wrapper.clip_grad = {"max_norm": 10}
+    config.optim_wrapper.type = half.NAME if plan.bf16 else "OptimWrapper"
     config.param_scheduler = _schedule(plan)
     config.default_hooks.pop("visualization")
     config.default_hooks.update(_hooks(plan))

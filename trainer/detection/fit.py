@@ -39,6 +39,7 @@ from trainer.proof import health_words, put_threshold, threshold_words
 
 Say = Callable[[str], None]
 WEIGHTS = "weights.pth"  # in the report: another fit may begin with them
+_ANY = "defect"  # class of whatever is wrong
 _PARITY_IMAGES = 16
 _POSE_IMAGES = 24
 
@@ -61,6 +62,8 @@ def fit(options: DetectionOptions, say: Say) -> None:
     refuse_existing(options.out)
     refuse_existing(options.report)
     annotated = read_annotations(options.data, options.merge_px)
+    if options.one_class:
+        annotated = annotated.as_one_class(_ANY)
     check_enough(annotated)
     parts = split(annotated, options.seed, options.limit)
     say(_data_words(annotated, parts))

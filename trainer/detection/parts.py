@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from trainer.detection.paste import Patch, Sample, cut_out
 
 _DECOYS = 1  # pieces of good parts for each defect that is cut out
 _BUSY_TRIES = 6
+_MANY = 100  # annotated defects: where there are more, they vary enough by themselves, and fewer are pasted
 _LEAST = 1e-3  # a score of 0 says no more than that
 
 
@@ -37,7 +39,11 @@ class PartAugment:
     """mmdet's side of `augment.py`. Random numbers come from numpy's global state, which mmengine seeds per worker."""
 
     def __init__(self, folder: str, rotation_deg: float) -> None:
-        self._folder, self._strength = Path(folder), Strength(rotation_deg=rotation_deg)
+        self._folder = Path(folder)
+        self._boxes, self._good = _boxes_by_file(json.loads((self._folder / "train.json").read_text()))
+        share = min(1.0, _MANY / max(1, sum(map(len, self._boxes.values()))))
+        plain = Strength(rotation_deg=rotation_deg)
+        self._strength = replace(plain, paste=share * plain.paste)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Varies `img`, `gt_bboxes` and `gt_bboxes_labels` of one picture."""
@@ -55,11 +61,9 @@ class PartAugment:
     @cached_property
     def patches(self) -> list[Patch]:
         """Every annotated defect of the training pictures, and as many pieces of good parts."""
-        coco = json.loads((self._folder / "train.json").read_text())
-        boxes = _boxes_by_file(coco)
-        defects = [cut_out(self._image(name), box, label) for name, found in boxes.items() for box, label in found]
-        good = sorted({entry["file_name"] for entry in coco["images"]} - set(boxes))
-        rng = np.random.default_rng(0)
+        found = self._boxes.items()
+        defects = [cut_out(self._image(name), box, label) for name, boxes in found for box, label in boxes]
+        rng, good = np.random.default_rng(0), self._good
         decoys = [
             _busy_piece(self._image(good[int(rng.integers(len(good)))]), patch, rng)
             for patch in defects * _DECOYS
@@ -71,8 +75,8 @@ class PartAugment:
         return read_image(self._folder / "images" / name)
 
 
-def _boxes_by_file(coco: Mapping[str, Any]) -> dict[str, list[tuple[Any, int]]]:
-    """File name -> (box, class index) of each defect; a picture that is listed twice counts once."""
+def _boxes_by_file(coco: Mapping[str, Any]) -> tuple[dict[str, list[tuple[Any, int]]], list[str]]:
+    """File name -> (box, class index) of each defect; a picture that is listed twice counts once. The good files."""
     names: dict[int, str] = {}
     first: dict[str, int] = {}
     for entry in coco["images"]:
@@ -85,7 +89,7 @@ def _boxes_by_file(coco: Mapping[str, Any]) -> dict[str, list[tuple[Any, int]]]:
             left, top, width, height = item["bbox"]
             box = np.array([left, top, left + width, top + height], np.float32)
             found.setdefault(name, []).append((box, item["category_id"] - 1))
-    return found
+    return found, sorted(first.keys() - found.keys())
 
 
 def _busy_piece(image: Image, like: Patch, rng: np.random.Generator) -> Patch:

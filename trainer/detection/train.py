@@ -17,7 +17,7 @@ import cv2
 
 from models.errors import ConfigError, MekikiError
 from models.files import sha256_of
-from trainer.detection import hooks, ops, parts
+from trainer.detection import half, hooks, ops, parts
 from trainer.detection.config import Plan, train_config
 from trainer.detection.prepare import Prepared
 
@@ -36,6 +36,7 @@ def ready() -> None:
         register_all_modules()
         parts.register()
         hooks.register()
+        half.register()
 
 
 @contextlib.contextmanager

@@ -55,7 +55,8 @@ def published_url(model: str) -> str:
 def write_start(file: Path, network: torch.nn.Module, out: Path) -> Path:
     """Writes what `network` can begin with out of the checkpoint `file`, as mmengine reads it.
 
-    A whole detector, or a backbone alone; the layer that tells classes apart begins anew where theirs are others.
+    A whole detector, or a backbone alone; the layer that tells classes apart begins anew where theirs are
+    others, and from the same for each where `file` knows but one.
     Raises ConfigError when `file` is no plain checkpoint, or one of another architecture.
     """
     import torch
@@ -69,10 +70,17 @@ def write_start(file: Path, network: torch.nn.Module, out: Path) -> Path:
     if missing or wrong:
         what = f"lacks {missing[0]}" if missing else f"has {wrong[0]} of {tuple(state[wrong[0]].shape)}"
         raise ConfigError(f"{file}: {what}; this checkpoint is of another architecture: give --model its own")
-    taken = {key: state[key] for key in needed if key in state and state[key].shape == wanted[key].shape}
+    taken = {key: state[key] for key in needed if key in state}
+    taken |= {key: _for_classes(taken[key], wanted[key]) for key in own & taken.keys()}
+    taken = {key: value for key, value in taken.items() if value.shape == wanted[key].shape}
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": taken}, out)
     return out
+
+
+def _for_classes(value: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Whoever learned what a defect is, of any class, begins with that for each class."""
+    return value.repeat(len(wanted), *[1] * (value.dim() - 1)) if len(value) == 1 else value
 
 
 def _is_counter(key: str) -> bool:

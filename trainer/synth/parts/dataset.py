@@ -12,8 +12,10 @@ from typing import Any
 import cv2
 
 from models.files import whole_folder
-from trainer.synth.parts.render import KINDS, Photo, render_part
+from trainer.synth.parts.render import KINDS, Damage, Photo, render_part
+from trainer.synth.scene import render_screw
 
+SEEDS = 1_000_000  # designs of one seed
 MOST_DAMAGES = 4  # of one part
 HELD_OUT = 0.05  # of the pictures, in `val`
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # noise hardly packs
@@ -26,15 +28,25 @@ class Shot:
     file: str  # below the data set, e.g. "train/good_00000.png"
     design: int
     damages: int
+    screw: bool = False  # else one of the families
+
+    def take(self, size_px: int) -> Photo:
+        """Renders it."""
+        if not self.screw:
+            return render_part(self.design, int(self.damages > 0), size_px=size_px, damages=self.damages)
+        image, mask = render_screw(self.design, size_px=size_px, defect="scratch_neck" if self.damages else None)
+        return Photo(image, (Damage("scratch", mask),) if mask.any() else ())
 
 
-def plan_shots(*, good: int, damaged: int, seed: int) -> list[Shot]:
-    """Every picture of a data set. The n-th good part and the n-th damaged one are of the n-th design."""
-    first = seed * 1_000_000
+def plan_shots(*, good: int, damaged: int, seed: int, screws: int = 0) -> list[Shot]:
+    """Every picture of a data set. The n-th good part and the n-th damaged one are of the n-th design.
+
+    Every second of the `screws` is scratched.
+    """
+    first = seed * SEEDS
     shots = [Shot(f"{_side(i, good)}/good_{i:05d}.png", first + i, 0) for i in range(good)]
-    return shots + [
-        Shot(f"{_side(i, damaged)}/damaged_{i:05d}.png", first + i, 1 + i % MOST_DAMAGES) for i in range(damaged)
-    ]
+    shots += [Shot(f"{_side(i, damaged)}/damaged_{i:05d}.png", first + i, 1 + i % MOST_DAMAGES) for i in range(damaged)]
+    return shots + [Shot(f"{_side(i, screws)}/screw_{i:05d}.png", first + i, i % 2, screw=True) for i in range(screws)]
 
 
 def _side(number: int, of: int) -> str:
@@ -48,6 +60,7 @@ def write_parts(
     good: int,
     damaged: int,
     seed: int,
+    screws: int = 0,
     size_px: int = 320,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> None:
@@ -55,13 +68,13 @@ def write_parts(
 
     `progress` wraps the iterable of pictures, as tqdm does. Raises FileExistsError when `out` is there.
     """
-    shots = plan_shots(good=good, damaged=damaged, seed=seed)
+    shots = plan_shots(good=good, damaged=damaged, seed=seed, screws=screws)
     with whole_folder(out) as folder:
         found = {}
         for side in ("train", "val"):
             (folder / side).mkdir()
         for shot in progress(shots):
-            photo = render_part(shot.design, int(shot.damages > 0), size_px=size_px, damages=shot.damages)
+            photo = shot.take(size_px)
             (folder / shot.file).write_bytes(cv2.imencode(".png", photo.image, _PNG)[1].tobytes())
             found[shot.file] = _boxes(photo)
         for side in ("train", "val"):
