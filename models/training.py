@@ -50,6 +50,7 @@ class DetectionTraining(Frozen):
     n_boxes: int = Field(ge=1)  # learned from
     steps: int = Field(ge=0)
     batch: int = Field(ge=1)
+    bf16: bool = False  # its steps were computed in bf16, as the CPU could: elsewhere other weights come of them
     seed: int
     versions: dict[str, str]
 

@@ -49,7 +49,7 @@ def draw_overlays(folder: Path, scored: Sequence[Scored], ng_at_or_above: float,
     written = []
     for item in progress(scored, "draw"):
         path = folder / f"{item.label}_{item.path.stem}.jpg"
-        _write_jpeg(path, _overlay(item, ng_at_or_above, masks.get(item.path)))
+        write_jpeg(path, _overlay(item, ng_at_or_above, masks.get(item.path)))
         written.append(path)
     return written
 
@@ -70,7 +70,7 @@ def _overlay(item: Scored, ng_at_or_above: float, mask: Path | None) -> Image:
             corner = (int(region.x_px * scale), int(region.y_px * scale))
             far = (int((region.x_px + region.width_px) * scale), int((region.y_px + region.height_px) * scale))
             cv2.rectangle(shown, corner, far, _RED, 2)
-    return _captioned(shown, f"{item.label}/{item.path.name}  {item.score:.3g} ({'ng' if is_ng else 'ok'})", is_ng)
+    return captioned(shown, f"{item.label}/{item.path.name}  {item.score:.3g} ({'ng' if is_ng else 'ok'})", is_ng)
 
 
 def _heated(small: Image, share: NDArray[np.float32]) -> Image:
@@ -92,7 +92,8 @@ def _outline(shown: Image, mask: Path) -> None:
     cv2.drawContours(shown, contours, -1, _WHITE, 1, cv2.LINE_AA)
 
 
-def _captioned(shown: Image, text: str, is_ng: bool) -> Image:
+def captioned(shown: Image, text: str, is_ng: bool) -> Image:
+    """The picture under a bar with `text`, red for what is bad and green for what is good."""
     bar = np.full((_CAPTION_PX, shown.shape[1], 3), 24, np.uint8)
     cv2.putText(bar, text, (8, 23), cv2.FONT_HERSHEY_SIMPLEX, 0.55, _RED if is_ng else _GREEN, 1, cv2.LINE_AA)
     return np.vstack([bar, shown])
@@ -105,7 +106,7 @@ def contact_sheet(path: Path, pictures: Sequence[Path], columns: int = 4, side_p
     ]
     tiles += [np.full((side_px, side_px, 3), 255, np.uint8)] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    _write_jpeg(path, np.vstack(rows))
+    write_jpeg(path, np.vstack(rows))
 
 
 def draw_verdicts(path: Path, judged: Sequence[tuple[Path, str, dict[str, Any]]], columns: int = 6) -> None:
@@ -113,11 +114,11 @@ def draw_verdicts(path: Path, judged: Sequence[tuple[Path, str, dict[str, Any]]]
     tiles = [_judged_tile(read_image(frame), kind, verdict) for frame, kind, verdict in judged]
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    _write_jpeg(path, np.vstack(rows))
+    write_jpeg(path, np.vstack(rows))
 
 
-def _write_jpeg(path: Path, picture: Image) -> None:
-    """cv2.imwrite would say nothing of a full disk."""
+def write_jpeg(path: Path, picture: Image) -> None:
+    """Writes a picture; cv2.imwrite would say nothing of a full disk."""
     path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
 
 
@@ -129,7 +130,7 @@ def _judged_tile(image: Image, kind: str, verdict: dict[str, Any], side_px: int 
     small = np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
     right = (kind == "good") == (verdict["outcome"] == "ok")
     text = f"{verdict['outcome']} {verdict['score'] or 0:.3g}  is {kind}" + ("" if right else " (WRONG)")
-    return _captioned(small, text, not right)
+    return captioned(small, text, not right)
 
 
 def draw_histogram(path: Path, groups: Mapping[str, Sequence[float]], ng_at_or_above: float, title: str) -> None:

@@ -35,13 +35,7 @@ def add_render_parts(subs: object) -> None:
         "--good", type=positive_int, default=100, metavar="N", help="parts without defect (%(default)s)"
     )
     render.add_argument("--damaged", type=positive_int, default=200, metavar="N", help="and with some (%(default)s)")
-    render.add_argument(
-        "--screws",
-        type=whole,
-        default=0,
-        metavar="N",
-        help="and screws, half scratched (%(default)s)",
-    )
+    render.add_argument("--screws", type=whole, default=0, metavar="N", help="and screws, half scratched (%(default)s)")
     render.add_argument("--image-size", type=positive_int, default=320, metavar="PX", help="side (%(default)s)")
     render.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same parts (%(default)s)")
 

@@ -13,6 +13,7 @@ BENCHMARKS = (
     "memory",
     "screws",
     "boxes_latency",
+    "bf16_steps",
 )
 
 

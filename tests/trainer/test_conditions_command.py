@@ -143,7 +143,7 @@ def test_what_stops_the_drawing_leaves_nothing(data, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     shown = choose(data)
-    monkeypatch.setattr("trainer.conditions.sheets._write_jpeg", full_disk)
+    monkeypatch.setattr("trainer.conditions.sheets.write_jpeg", full_disk)
     with pytest.raises(OSError, match="No space left"):
         draw_sheets(shown, parse_conditions("jpeg"), tmp_path / "sheets", 0)
     assert list(tmp_path.iterdir()) == []

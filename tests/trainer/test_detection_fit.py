@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import shutil
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ def test_the_manifest_says_what_it_is_and_how_to_make_it_again(marked):
     assert (manifest.family, manifest.model, manifest.precision) == ("detection", "rtmdet-tiny", "f32")
     assert (manifest.decoder.kind, manifest.decoder.labels) == ("boxes", ("mark",))
     assert training.classes == ("mark",)
-    assert (training.steps, training.batch, training.seed) == (STEPS, 4, 0)
+    assert (training.steps, training.batch, training.seed, training.bf16) == (STEPS, 4, 0, False)
     assert (training.weights.source, training.weights.sha256) == ("untrained", None)
     assert training.image_sizes_px == ((SIDE_PX, SIDE_PX),)
     assert training.n_boxes == 12
@@ -177,13 +178,6 @@ def learned(marked, monkeypatch):
     return marked
 
 
-def fail(error):
-    def run(*_args, **_more):
-        raise error
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("place", "error"),
     [
@@ -195,7 +189,7 @@ def fail(error):
     ],
 )
 def test_a_failure_after_the_training_leaves_neither_bundle_nor_pictures(learned, tmp_path, monkeypatch, place, error):
-    monkeypatch.setattr(place, fail(error))
+    monkeypatch.setattr(place, Mock(side_effect=error))
     refusal_of(detection_arguments(learned.data, tmp_path / "a.bundle", "--steps", STEPS), 1)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bundle.training"], "what took long is kept"
 

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -465,13 +466,6 @@ def test_a_score_that_is_no_number(refusal, data, tmp_path):
     assert "white.png: score nan; the model is broken" in line
 
 
-def fail(error):
-    def run(*_args, **_more):
-        raise error
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("place", "error"),
     [
@@ -485,7 +479,7 @@ def fail(error):
 def test_a_failure_on_the_way_leaves_neither_bundle_nor_picture(  # noqa: PLR0917
     refusal, out, tmp_path, monkeypatch, place, error
 ):
-    monkeypatch.setattr(place, fail(error))
+    monkeypatch.setattr(place, Mock(side_effect=error))
     refusal(FAILED, "--policy", "fixed", "--at", 0.4, "--out", out, "--plot", tmp_path / "curve.png")
 
 

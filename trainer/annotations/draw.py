@@ -12,7 +12,7 @@ from models.files import whole_folder
 from models.images import read_image
 from models.prediction import Image
 from trainer.annotations.types import Annotated, Picture
-from trainer.pictures import _captioned, _write_jpeg, contact_sheet
+from trainer.pictures import captioned, contact_sheet, write_jpeg
 from trainer.progress import progress
 
 MAX_PICTURES = 200
@@ -43,7 +43,7 @@ def draw_boxes(annotated: Annotated, out: Path) -> int:
         drawn = []
         for number, picture in enumerate(progress(chosen, "draw"), 1):
             drawn.append(folder / f"{number:03d}_{picture.path.stem[:60]}.jpg")  # two folders may hold one name
-            _write_jpeg(drawn[-1], _drawn(picture, annotated.root, colours))
+            write_jpeg(drawn[-1], _drawn(picture, annotated.root, colours))
         if drawn:
             n_bad = sum(not picture.is_good for picture in chosen)
             bad = _spread(drawn[:n_bad], _SHEET_BAD)
@@ -69,7 +69,7 @@ def _drawn(picture: Picture, root: Path, colours: dict[str, tuple[int, int, int]
         cv2.rectangle(shown, (0, 0), (size[0] - 1, size[1] - 1), _GREEN, 4)
     what = "good" if picture.is_good else f"{len(picture.labels)} box(es)"
     held_out = ", held out" if picture.held_out else ""
-    return _captioned(shown, f"{picture.path.relative_to(root)}  {what}{held_out}", not picture.is_good)
+    return captioned(shown, f"{picture.path.relative_to(root)}  {what}{held_out}", not picture.is_good)
 
 
 def _write_name(shown: Image, label: str, box: tuple[int, int, int, int], colour: tuple[int, int, int]) -> None:

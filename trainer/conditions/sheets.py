@@ -15,7 +15,7 @@ from trainer.conditions.condition import Condition
 from trainer.conditions.labelled import Labelled
 from trainer.conditions.part import has_background
 from trainer.conditions.shown import Shown
-from trainer.pictures import _captioned, _write_jpeg
+from trainer.pictures import captioned, write_jpeg
 from trainer.progress import progress
 
 OVERVIEW = "overview.jpg"
@@ -38,11 +38,11 @@ def draw_sheets(shown: Sequence[Shown], conditions: Sequence[Condition], out: Pa
         for number, condition in enumerate(progress(conditions, "draw", unit="sheet"), 1):
             rows = [_row(item, condition, seed) for item in shown]
             name = condition.name.replace(":", "-")[:_NAME]
-            _write_jpeg(folder / f"{number:02d}_{name}.jpg", np.vstack(rows))
+            write_jpeg(folder / f"{number:02d}_{name}.jpg", np.vstack(rows))
             tiles.append(_tile(first, condition, seed))
         tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % min(_COLUMNS, len(tiles)))
         rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
-        _write_jpeg(folder / OVERVIEW, np.vstack(rows))
+        write_jpeg(folder / OVERVIEW, np.vstack(rows))
 
 
 def _row(item: Shown, condition: Condition, seed: int) -> Image:
@@ -52,12 +52,12 @@ def _row(item: Shown, condition: Condition, seed: int) -> Image:
     wants_background = any(step.kind == "background" for step in condition.steps)
     if wants_background and not has_background(item.picture.image):
         text += "  (no background to be told from the part)"
-    return _captioned(np.hstack(tiles), text, not item.is_good)
+    return captioned(np.hstack(tiles), text, not item.is_good)
 
 
 def _tile(item: Shown, condition: Condition, seed: int) -> Image:
     after = apply(condition, item.picture, seed=seed, key=item.name)
-    return _captioned(np.vstack([_whole(after), _detail(after)]), condition.name, not item.is_good)
+    return captioned(np.vstack([_whole(after), _detail(after)]), condition.name, not item.is_good)
 
 
 def _whole(picture: Labelled) -> Image:

@@ -150,6 +150,7 @@ def _training(parts: Split, learned: Learned, classes: tuple[str, ...]) -> Detec
         n_boxes=sum(len(p.labels) for p in parts.learn),
         steps=learned.plan.steps,
         batch=learned.plan.batch,
+        bf16=learned.plan.bf16,
         seed=learned.plan.seed,
         versions=package_versions("detection"),
     )

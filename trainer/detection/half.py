@@ -1,4 +1,4 @@
-"""Training in bf16 where the processor computes it: on a CPU with AVX512-BF16 or AMX a step takes half the time.
+"""Training in bf16 where the processor computes it: a CPU with AVX512-BF16 or AMX (`tests.bench.bf16_steps`).
 
 Weights, their average, the optimiser and validation stay f32; the threshold and the parity gate see nothing of it.
 Registered as `Mekiki...`, like `hooks.py`.
