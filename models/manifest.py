@@ -3,7 +3,15 @@
 import json
 from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from models.base import Frozen, Sha256, first_error
 from models.errors import BundleError
@@ -16,6 +24,7 @@ from models.training import (
     BoxParity,
     DetectionTraining,
     Parity,
+    SupervisedTraining,
     Training,
     Weights,
     WeightsSource,
@@ -24,14 +33,16 @@ from models.verdict import Outcome
 
 __all__ = [
     "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
-    "File", "FileName", "Golden", "Manifest", "Parity", "PatchcoreDecoder", "Precision", "Preprocess", "Sha256",
-    "Threshold", "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
+    "File", "FileName", "Golden", "HeatmapDecoder", "LabelDecoder", "Manifest", "Parity", "PatchcoreDecoder",
+    "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold", "ThresholdPolicy", "Training", "Triple",
+    "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
+GOOD: Final = "good"  # the label of a part without a defect
 # Plain names in at most one folder: no absolute path, no `..`, nothing hidden.
 FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
-Family = Literal["anomaly", "detection"]
+Family = Literal["anomaly", "detection", "classification", "segmentation"]
 Precision = Literal["f32", "f16", "bf16"]
 Triple = tuple[float, float, float]
 
@@ -60,25 +71,52 @@ class PatchcoreDecoder(Frozen):
     top_patches: int = Field(ge=1)
 
 
+class HeatmapDecoder(Frozen):
+    """How to read a heatmap: score = mean of the `top_cells` highest cells."""
+
+    kind: Literal["heatmap"]
+    top_cells: int = Field(ge=1)
+
+
+def _unique(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ValueError(f"{twice[0]!r:.60} stands there twice, each label is wanted once")
+    return labels
+
+
+Label = Annotated[str, StringConstraints(min_length=1)]
+Labels = Annotated[tuple[Label, ...], AfterValidator(_unique)]  # by the graph's index
+
+
 class BoxesDecoder(Frozen):
     """How to read a detector's outputs: score = that of the best box, 0 without one."""
 
     kind: Literal["boxes"]
-    labels: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(min_length=1)  # by the graph's index
+    labels: Labels = Field(min_length=1)
     score_floor: float = Field(ge=0, le=1)  # boxes at or under it are none
+
+
+class LabelDecoder(Frozen):
+    """How to read a classifier's probabilities: score = 1 - that of the first label, which is "good"."""
+
+    kind: Literal["label"]
+    labels: Labels = Field(min_length=2)
 
     @field_validator("labels")
     @classmethod
-    def _unique(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(f"{twice[0]!r:.60} stands there twice, each label is wanted once")
+    def _good_first(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if labels[0] != GOOD:
+            raise ValueError(f"the first label is {labels[0]!r:.60}, {GOOD!r} was wanted")
         return labels
 
 
-Decoder = Annotated[PatchcoreDecoder | BoxesDecoder, Field(discriminator="kind")]
-_BELONGING: Final[dict[Family, tuple[type[Frozen], type[Frozen], type[Frozen]]]] = {
-    "anomaly": (PatchcoreDecoder, Training, Parity),
-    "detection": (BoxesDecoder, DetectionTraining, BoxParity),
+Decoder = Annotated[PatchcoreDecoder | HeatmapDecoder | BoxesDecoder | LabelDecoder, Field(discriminator="kind")]
+# Family -> the decoders, the training and the parity that its manifests may have.
+_BELONGING: Final[dict[Family, tuple[tuple[type[Frozen], ...], ...]]] = {
+    "anomaly": ((PatchcoreDecoder, HeatmapDecoder), (Training,), (Parity,)),
+    "detection": ((BoxesDecoder,), (DetectionTraining,), (BoxParity,)),
+    "classification": ((LabelDecoder,), (SupervisedTraining,), (Parity,)),
+    "segmentation": ((HeatmapDecoder,), (SupervisedTraining,), (Parity,)),
 }
 
 
@@ -121,8 +159,8 @@ class Manifest(Frozen):
         found = {"decoder": self.decoder, "training": self.training, "parity": self.parity}
         for (name, part), wanted in zip(found.items(), _BELONGING[self.family], strict=True):
             if not isinstance(part, wanted):
-                got = type(part).__name__
-                raise ValueError(f"family {self.family} with a {name} of {got}, {wanted.__name__} was wanted")
+                got, want = type(part).__name__, " or ".join(kind.__name__ for kind in wanted)
+                raise ValueError(f"family {self.family} with a {name} of {got}, {want} was wanted")
         return self
 
 

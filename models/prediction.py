@@ -22,9 +22,12 @@ class Prediction:
     """Raw model numbers of one frame."""
 
     score: float  # higher is worse; may be NaN, which `scoring.judge` turns into `unknown`
-    heatmap: NDArray[np.float32] | None  # (h, w) at feature resolution, same unit as the score; None for boxes
+    heatmap: (
+        NDArray[np.float32] | None
+    )  # (h, w) at feature resolution, same unit as the score; None for boxes and labels
     frame_height_px: int
     frame_width_px: int
     infer_s: float  # seconds in the device
     decode_s: float  # seconds in Python after it
-    boxes: Boxes | None = None  # None for a heatmap
+    boxes: Boxes | None = None  # None for heatmaps and labels
+    label: str | None = None  # of a classifier: the most probable kind of defect, whatever the score

@@ -76,9 +76,11 @@ class Runner:
         request = self._request(image.shape[0], image.shape[1])
         arrays, infer_s = self._infer(request, image)
         started = time.perf_counter()
-        score, heatmap, boxes = decode(self._decoder, arrays, image.shape[0], image.shape[1])
+        found = decode(self._decoder, arrays, image.shape[0], image.shape[1])
         decode_s = time.perf_counter() - started
-        return Prediction(score, heatmap, image.shape[0], image.shape[1], infer_s, decode_s, boxes)
+        return Prediction(
+            found.score, found.heatmap, image.shape[0], image.shape[1], infer_s, decode_s, found.boxes, found.label
+        )
 
     def _infer(self, request: "ov.InferRequest", image: Image) -> tuple[list[NDArray[Any]], float]:
         import openvino as ov

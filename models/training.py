@@ -55,6 +55,21 @@ class DetectionTraining(Frozen):
     versions: dict[str, str]
 
 
+class SupervisedTraining(Frozen):
+    """How to make a model of family classification or segmentation again."""
+
+    images: tuple[Sha256, ...] = Field(min_length=1)  # learned from: good ones and defects
+    image_sizes_px: tuple[tuple[int, int], ...]  # (height, width), distinct
+    weights: Weights
+    classes: tuple[str, ...] = Field(min_length=1)  # kinds of defect
+    backbone: str
+    n_defect: int = Field(ge=1)  # images with defects among those learned from
+    steps: int = Field(ge=0)
+    batch: int = Field(ge=1)
+    seed: int
+    versions: dict[str, str]
+
+
 class Parity(Frozen):
     """How far torch and the IR were apart on native-resolution images when this was exported."""
 
@@ -85,8 +100,10 @@ def _nearest(*kinds: type[Frozen]) -> Callable[[Any], str]:
 
 
 AnyTraining = Annotated[
-    Annotated[Training, Tag("Training")] | Annotated[DetectionTraining, Tag("DetectionTraining")],
-    Discriminator(_nearest(Training, DetectionTraining)),
+    Annotated[Training, Tag("Training")]
+    | Annotated[DetectionTraining, Tag("DetectionTraining")]
+    | Annotated[SupervisedTraining, Tag("SupervisedTraining")],
+    Discriminator(_nearest(Training, DetectionTraining, SupervisedTraining)),
 ]
 AnyParity = Annotated[
     Annotated[Parity, Tag("Parity")] | Annotated[BoxParity, Tag("BoxParity")],

@@ -23,6 +23,7 @@ TORCH_FAMILY = {
     "mmengine",
     "mmcv",
     "onnx",
+    "segmentation_models_pytorch",
 }  # in trainer/ only
 HEAVY = TORCH_FAMILY | {"openvino", "matplotlib", "sklearn", "scipy"}  # inside functions only
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,7 @@ def load_weights(extractor: torch.nn.Module, file: Path) -> None:
     """
     state = read_state(file)
     wanted = extractor.state_dict()
-    matched = {key: state[name] for key in wanted if (name := _name_in(state, key)) is not None}
+    matched = {key: state[name] for key in wanted if (name := name_in(state, key)) is not None}
     missing = [key for key in wanted if key not in matched and not key.endswith("num_batches_tracked")]
     wrong = [key for key, value in matched.items() if value.shape != wanted[key].shape]
     if missing or wrong:
@@ -134,7 +134,7 @@ def read_state(file: Path) -> dict[str, Any]:
     return {k: v for k, v in inner.items() if isinstance(v, torch.Tensor)} if isinstance(inner, dict) else {}
 
 
-def _name_in(state: dict[str, Any], key: str) -> str | None:
+def name_in(state: dict[str, Any], key: str) -> str | None:
     """timm flattens `stages.0.` to `stages_0.` when it cuts a network up for its features."""
     for name in (key, re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", key)):
         if name in state:
@@ -142,15 +142,22 @@ def _name_in(state: dict[str, Any], key: str) -> str | None:
     return None
 
 
-def settle_statistics(extractor: torch.nn.Module, images: Iterable[Image], spec: Preprocess) -> None:
-    """Sets BatchNorm's statistics to those of the good images: Li et al., arXiv 1603.04779, adapt networks that way.
+def settle_statistics(
+    extractor: torch.nn.Module, images: Iterable[Image], spec: Preprocess, but: Container[str] = ()
+) -> None:
+    """Sets BatchNorm's statistics to those of the images: Li et al., arXiv 1603.04779, adapt networks that way.
 
     An untrained network needs it, since the signal shrinks from layer to layer with the untouched ones (mean 0,
-    variance 1); one that was trained on pictures without photographs sees far better with it.
+    variance 1); one that was trained on pictures without photographs sees far better with it. `but` names tensors:
+    a layer whose running mean is among them keeps its statistics.
     """
     import torch
 
-    norms = [module for module in extractor.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    norms = [
+        module
+        for name, module in extractor.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d) and f"{name}.running_mean" not in but
+    ]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over all images

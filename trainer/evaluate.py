@@ -91,11 +91,18 @@ def report(bundle: Bundle, scored: Sequence[Scored], device: str) -> dict[str, A
             name: figures(good, [s.score for s in scored if s.label == name], threshold.ng_at_or_above)
             for name in sorted({item.label for item in scored} - {"good"})
         },
+        **named(scored),
         "latency_s": {f"p{q}": round(float(np.percentile(times, q)), 6) for q in (50, 95, 99)},
         "device": device,
         "precision_hint": bundle.manifest.precision,
         "bundle": bundle.digest,
     }
+
+
+def named(scored: Sequence[Scored]) -> dict[str, Any]:
+    """How many of the defects a classifier calls by their name; nothing for models without labels."""
+    told = [(item.prediction.label, item.label) for item in scored if item.label != "good"]
+    return {} if all(got is None for got, _ in told) else {"n_named_right": sum(got == want for got, want in told)}
 
 
 def outcomes(good: Sequence[float], defect: Sequence[float], threshold: Threshold) -> dict[str, Any]:
@@ -147,6 +154,7 @@ def in_words(found: Mapping[str, Any]) -> str:
         f"  F1 {found['f1']:.3f}, recall {found['recall']:.3f} (at least {found['recall_lower_95']:.3f} with 95 % "
         f"confidence), {found['false_rejects']} false rejects",
         *review_words(found),
+        *named_words(found),
         f"latency               p50 {p50:.1f} ms, p99 {p99:.1f} ms on {where}",
     ]
     lines += [
@@ -163,6 +171,13 @@ def review_words(found: Mapping[str, Any]) -> list[str]:
         f"  review from {found['review_at_or_above']:.4g}: {found['n_good_review']} good and "
         f"{found['n_defect_review']} defects go to a person, {found['n_defect_ok']} defects pass"
     ]
+
+
+def named_words(found: Mapping[str, Any]) -> list[str]:
+    """What `named` found, in one line; none for models without labels."""
+    if "n_named_right" not in found:
+        return []
+    return [f"kinds named right     {found['n_named_right']} of {found['n_defect']}"]
 
 
 def notes(found: Mapping[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ from models.manifest import (
     Parity,
     Precision,
     Preprocess,
+    SupervisedTraining,
     Threshold,
     Training,
 )
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 _VERSIONED: dict[Family, tuple[str, ...]] = {
     "anomaly": ("anomalib", "timm"),
     "detection": ("mmdet", "mmdeploy", "mmengine", "mmcv-lite", "onnx"),
+    "classification": ("timm",),
+    "segmentation": ("segmentation-models-pytorch", "timm"),
 }
 
 
@@ -58,7 +61,7 @@ class Recipe:
     precision: Precision
     decoder: Decoder
     threshold: Threshold
-    training: Training | DetectionTraining
+    training: Training | DetectionTraining | SupervisedTraining
     parity: Parity | BoxParity
     health: HealthLimits | None = None
 

@@ -1,6 +1,7 @@
 """`mekiki-train fit`: one command, and for each family the arguments that only it takes."""
 
 import argparse
+from collections.abc import Set
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,8 @@ EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 _FAMILIES = {
     "anomaly": (("patchcore",), {"backbone", "cycle_time_s", "bank", "augment"}),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
+    "classification": (("timm",), {"backbone", "steps", "batch"}),
+    "segmentation": (("unet",), {"backbone", "steps", "batch"}),
 }
 
 
@@ -20,7 +23,11 @@ def add_fit(subs: object) -> None:
     """`mekiki-train fit` with the arguments of every family."""
     fit = sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE)
     fit.add_argument(
-        "--family", required=True, choices=list(_FAMILIES), help="anomaly: from good images; detection: from boxes"
+        "--family",
+        required=True,
+        choices=list(_FAMILIES),
+        help="anomaly: from good images; detection: from boxes; classification: from good and bad images; "
+        "segmentation: from masks",
     )
     fit.add_argument(
         "--data",
@@ -33,7 +40,7 @@ def add_fit(subs: object) -> None:
         "--out", required=True, type=Path, metavar="BUNDLE", help="folder to make; pictures go to BUNDLE.report"
     )
     models = [model for names, _ in _FAMILIES.values() for model in names]
-    fit.add_argument("--model", choices=models, help="which model of the family (patchcore, rtmdet-tiny)")
+    fit.add_argument("--model", choices=models, help="which model of the family (its first one)")
     fit.add_argument(
         "--weights", type=Path, metavar="FILE", help=".pth or .safetensors; else cache, hub, starter, untrained"
     )
@@ -46,16 +53,34 @@ def add_fit(subs: object) -> None:
     )
     fit.add_argument("--limit", type=positive_int, metavar="N", help="learn from the first N good images by name")
     fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")
+    _add_shared(fit.add_argument_group("for some of the families"))
     _add_anomaly(fit.add_argument_group("for --family anomaly"))
     _add_detection(fit.add_argument_group("for --family detection"))
 
 
-def _add_anomaly(group: argparse._ArgumentGroup) -> None:
+def _add_shared(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--backbone",
         default=argparse.SUPPRESS,
-        help="any timm model with layers at strides 8 and 16 (resnet18)",
+        help="all but detection: any timm model, for anomaly and segmentation a CNN (resnet18)",
     )
+    group.add_argument(
+        "--steps",
+        type=positive_int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="all but anomaly: classification (160), segmentation (200), detection at most (1500, with a GPU 2000)",
+    )
+    group.add_argument(
+        "--batch",
+        type=positive_int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="all but anomaly: pictures a step (8); detection: (4, with a GPU 16)",
+    )
+
+
+def _add_anomaly(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--cycle-time",
         dest="cycle_time_s",
@@ -76,12 +101,6 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_detection(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--steps", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="at most (1500, with a GPU 2000)"
-    )
-    group.add_argument(
-        "--batch", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="pictures a step (4, with a GPU 16)"
-    )
     group.add_argument(
         "--merge",
         dest="merge_px",
@@ -105,19 +124,29 @@ def _fit(arguments: argparse.Namespace) -> int:
         if model not in models:
             raise ConfigError(f"--model {model}: not of family {arguments.family}, which has {', '.join(models)}")
         chosen["model"] = model
-    for family, (_, others) in _FAMILIES.items():
-        if strange := sorted(others & chosen.keys() - own):
-            flag = strange[0].removesuffix("_s").removesuffix("_px").replace("_", "-")
-            raise ConfigError(f"--{flag}: belongs to --family {family}; remove it")
+    _refuse_strange(chosen.keys() - own)
     say = partial(print, flush=True)
     if arguments.family == "anomaly":
         from trainer.fit import fit as fit_anomaly
         from trainer.options import FitOptions
 
         fit_anomaly(FitOptions(**chosen), say)
-    else:
+    elif arguments.family == "detection":
         from trainer.detection.fit import fit as fit_detection
         from trainer.options import DetectionOptions
 
         fit_detection(DetectionOptions(**chosen), say)
+    else:
+        from trainer.options import SupervisedOptions
+        from trainer.supervised.fit import fit as fit_supervised
+
+        fit_supervised(arguments.family, SupervisedOptions(**{"model": models[0], **chosen}), say)
     return DONE
+
+
+def _refuse_strange(names: Set[str]) -> None:
+    """Raises ConfigError for an argument that only other families take."""
+    for name in sorted(names):
+        if families := [family for family, (_, own) in _FAMILIES.items() if name in own]:
+            flag = name.removesuffix("_s").removesuffix("_px").replace("_", "-")
+            raise ConfigError(f"--{flag}: belongs to --family {' or '.join(families)}; remove it")

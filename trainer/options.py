@@ -50,3 +50,13 @@ class DetectionOptions(Common):
     def training(self) -> Path:
         """Where an interrupted training waits to be gone on with. It goes when the bundle is there."""
         return self.out.with_name(self.out.name + ".training")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisedOptions(Common):
+    """`mekiki-train fit --family classification` and `--family segmentation`."""
+
+    model: str
+    backbone: str = "resnet18"
+    steps: int | None = None
+    batch: int | None = None

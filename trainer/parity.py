@@ -16,15 +16,20 @@ MAX_RELATIVE = 1e-3
 
 
 def check_parity(
-    images: Sequence[Image], torch_score: Callable[[Image], float], runner: Runner, ng_at_or_above: float
+    images: Sequence[Image],
+    torch_score: Callable[[Image], float],
+    runner: Runner,
+    ng_at_or_above: float,
+    least: float = 1e-9,
 ) -> Parity:
     """Scores images of native resolution both ways.
 
+    A score of torch's below `least` counts as that: of a probability of a millionth nobody needs three digits.
     Raises ModelError when a label flips or a score is off by more than 1e-3 of torch's.
     """
     pairs = [(torch_score(image), runner.predict(image).score) for image in images]
     # np.max passes NaN on, where max() would drop it.
-    worst = float(np.max([abs(got - want) / max(abs(want), 1e-9) for want, got in pairs]))
+    worst = float(np.max([abs(got - want) / max(abs(want), least) for want, got in pairs]))
     flips = sum(judge(want, ng_at_or_above)[0] != judge(got, ng_at_or_above)[0] for want, got in pairs)
     if flips or not worst <= MAX_RELATIVE:
         raise ModelError(

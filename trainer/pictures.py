@@ -70,7 +70,8 @@ def _overlay(item: Scored, ng_at_or_above: float, mask: Path | None) -> Image:
             corner = (int(region.x_px * scale), int(region.y_px * scale))
             far = (int((region.x_px + region.width_px) * scale), int((region.y_px + region.height_px) * scale))
             cv2.rectangle(shown, corner, far, _RED, 2)
-    return captioned(shown, f"{item.label}/{item.path.name}  {item.score:.3g} ({'ng' if is_ng else 'ok'})", is_ng)
+    kind = f"ng: {item.prediction.label}" if item.prediction.label is not None else "ng"
+    return captioned(shown, f"{item.label}/{item.path.name}  {item.score:.3g} ({kind if is_ng else 'ok'})", is_ng)
 
 
 def _heated(small: Image, share: NDArray[np.float32]) -> Image:

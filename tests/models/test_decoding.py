@@ -98,7 +98,7 @@ def test_a_graph_of_another_family_is_refused_when_it_is_read(bundle):
 
 def test_a_heatmap_is_decoded_without_another_copy():
     distances = np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
-    score, heatmap, boxes = decode(tiny.DECODER, [distances], 64, 64)
-    assert score == float(distances.max())
-    assert np.shares_memory(heatmap, distances)
-    assert boxes is None
+    found = decode(tiny.DECODER, [distances], 64, 64)
+    assert found.score == float(distances.max())
+    assert np.shares_memory(found.heatmap, distances)
+    assert (found.boxes, found.label) == (None, None)

@@ -127,10 +127,11 @@ def test_a_schema_that_never_was_is_refused(good, version):
     assert "schema_version: Input should be 1 (got " in refusal(changed(good, "schema_version", version))
 
 
-@pytest.mark.parametrize("family", ["classification", "Anomaly", "", None, ["anomaly"], {"a": 1}, "x" * 10_000, "a\nb"])
+@pytest.mark.parametrize("family", ["regression", "Anomaly", "", None, ["anomaly"], {"a": 1}, "x" * 10_000, "a\nb"])
 def test_another_family_is_refused_with_those_that_run_here(good, family):
-    assert "this mekiki runs anomaly, detection; upgrade mekiki here or choose" in refusal(
-        changed(good, "family", family)
+    assert (
+        "this mekiki runs anomaly, detection, classification, segmentation; upgrade mekiki here or choose"
+        in refusal(changed(good, "family", family))
     )
 
 

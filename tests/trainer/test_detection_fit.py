@@ -242,11 +242,23 @@ def refused(tmp_path, capsys):
     ("family", "option", "complaint"),
     [
         ("detection", ("--bank", 5), "--bank: belongs to --family anomaly; remove it"),
-        ("detection", ("--backbone", "resnet18"), "--backbone: belongs to --family anomaly; remove it"),
+        (
+            "detection",
+            ("--backbone", "resnet18"),
+            "--backbone: belongs to --family anomaly or classification or segmentation; remove it",
+        ),
         ("detection", ("--cycle-time", 1), "--cycle-time: belongs to --family anomaly; remove it"),
         ("detection", ("--augment", "on"), "--augment: belongs to --family anomaly; remove it"),
-        ("anomaly", ("--steps", 5), "--steps: belongs to --family detection; remove it"),
-        ("anomaly", ("--batch", 5), "--batch: belongs to --family detection; remove it"),
+        (
+            "anomaly",
+            ("--steps", 5),
+            "--steps: belongs to --family detection or classification or segmentation; remove it",
+        ),
+        (
+            "anomaly",
+            ("--batch", 5),
+            "--batch: belongs to --family detection or classification or segmentation; remove it",
+        ),
         ("anomaly", ("--merge", 5), "--merge: belongs to --family detection; remove it"),
         (
             "detection",

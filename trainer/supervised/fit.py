@@ -1,0 +1,230 @@
+"""`mekiki-train fit` for the families classification and segmentation: good and bad images in, a bundle out.
+
+images -> learn | held out -> network -> IR -> scores of the held out ones on the IR -> threshold
+       -> parity gate -> bundle, pictures
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from models.bundle import MODEL_XML
+from models.decoding import decode, outputs_of
+from models.files import sha256_of, whole_folder
+from models.health import limits_of
+from models.images import read_image
+from models.manifest import Preprocess, SupervisedTraining, Weights
+from models.prediction import Image
+from models.preprocess import with_preprocess
+from models.runner import Runner
+from trainer.backbone import find_weights, tensor_of
+from trainer.dataset import Dataset, scan
+from trainer.evaluate import Scored, score_images
+from trainer.export import Recipe, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.options import SupervisedOptions
+from trainer.parity import check_parity
+from trainer.pictures import draw_report
+from trainer.pose import measure_pose
+from trainer.proof import health_words, put_threshold, threshold_words
+from trainer.size import spec_for
+from trainer.supervised.augment import strength_for
+from trainer.supervised.learn import Plan, learn
+from trainer.supervised.networks import begin, settle
+from trainer.supervised.pictures import Loaded, Picture, load
+from trainer.supervised.samples import Split, check_masks, split
+from trainer.supervised.task import SupervisedFamily, Task, task_for
+
+if TYPE_CHECKING:
+    import openvino as ov
+    import torch
+
+Say = Callable[[str], None]
+WEIGHTS, CURVE = "weights.pth", "training.csv"  # in the report
+# Longer side and steps where nobody says: about four minutes on one core. Segmentation learns from cut-outs, so it
+# may see more.
+DEFAULTS: Final[dict[SupervisedFamily, tuple[int, int]]] = {"classification": (256, 160), "segmentation": (320, 200)}
+BATCH: Final = 8
+_PARITY_IMAGES = 16
+_SETTLED = 8  # of the good and of the bad images
+_LEAST_SCORE = 0.01  # scores below count as that for parity, as they do for golden images
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What training gave."""
+
+    task: Task
+    spec: Preprocess
+    weights: Weights  # that it began with
+    plan: Plan
+    losses: list[float]
+
+
+def fit(family: SupervisedFamily, options: SupervisedOptions, say: Say) -> None:
+    """Trains, measures and exports. Raises MekikiError; then neither bundle nor pictures are left."""
+    refuse_existing(options.out)
+    refuse_existing(options.report)
+    dataset = scan(options.data, options.limit)
+    if family == "segmentation":
+        check_masks(dataset)
+    parts = split(dataset, options.seed)
+    spec = _spec(family, options, parts)
+    loaded = load(parts.learn, spec)
+    say(_data_words(parts, loaded))
+    learned = _learn(family, options, parts, spec, loaded.pictures, say)
+    with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
+        graph = shipped_graph(learned.task, spec)
+        save_ir(graph, Path(work) / MODEL_XML)
+        runner = Runner(Path(work) / MODEL_XML, learned.task.decoder, "f32")
+        scored = score_images(runner, [(sample.label, sample.path) for sample in parts.held_out], "score")
+        recipe = _prove(options, parts, loaded, learned, runner, scored, say)
+    try:
+        with whole_folder(options.report) as pictures:
+            _report(pictures, dataset, scored, learned, recipe.threshold.ng_at_or_above)
+        write_bundle(options.out, graph, _golden_images(scored), recipe)  # last: with it the fit is done
+    except BaseException:
+        shutil.rmtree(options.report, ignore_errors=True)
+        raise
+    say(f"bundle: {options.out}\npictures: {options.report}")
+
+
+def _spec(family: SupervisedFamily, options: SupervisedOptions, parts: Split) -> Preprocess:
+    first = read_image(parts.learn[0].path)
+    return spec_for(options.image_size or min(DEFAULTS[family][0], max(first.shape[:2])), first)
+
+
+def _learn(  # noqa: PLR0913, PLR0917 - all that decides what is learned
+    family: SupervisedFamily,
+    options: SupervisedOptions,
+    parts: Split,
+    spec: Preprocess,
+    pictures: Sequence[Picture],
+    say: Say,
+) -> Learned:
+    weights, file = find_weights(options.backbone, options.weights, options.allow_hub)
+    task = task_for(family, options.backbone, parts.kinds, spec, pictures, options.seed)
+    begun = begin(task.network, file)
+    say(_weights_words(weights, begun.words))
+    good, bad = ([p for p in pictures if (p.label == "good") is flag] for flag in (True, False))
+    settle(task.network, begun, weights, [p.image for p in (*good[:_SETTLED], *bad[:_SETTLED])], spec)
+    pose = measure_pose([p.image for p in good])
+    plan = Plan(
+        options.steps or DEFAULTS[family][1], options.batch or BATCH, options.seed, strength_for(pose, task.crop_px)
+    )
+    turned = f"parts are turned against each other by up to {pose.rotation_deg:.0f} degrees"
+    size = f"{spec.width_px}x{spec.height_px} px"
+    say(f"training: {options.backbone} at {size}, {plan.steps} steps of {plan.batch}; {turned}")
+    losses = learn(task.network, begun, pictures, task.loss, plan)
+    return Learned(task, spec, weights, plan, losses)
+
+
+def shipped_graph(task: Task, spec: Preprocess) -> ov.Model:
+    """Converts the path from a raw frame, uint8 (1, H, W, 3), to what the decoder reads."""
+    import openvino as ov
+    import torch
+
+    size = (1, 3, spec.height_px, spec.width_px)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates the tracer that OpenVINO's converter calls
+        converted = ov.convert_model(task.shipped(), example_input=torch.zeros(size), input=list(size))
+    converted.inputs[0].set_names({"frame"})
+    converted.outputs[0].set_names(set(outputs_of(task.decoder)))
+    return with_preprocess(converted, spec)
+
+
+def torch_score(network: torch.nn.Module, image: Image, learned: Learned) -> float:
+    """The score as torch sees it, for the parity gate; `network` is the one that ships."""
+    import torch
+
+    with torch.no_grad():
+        output = network(tensor_of(image, learned.spec)).numpy()
+    return decode(learned.task.decoder, [output], image.shape[0], image.shape[1]).score
+
+
+def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
+    options: SupervisedOptions,
+    parts: Split,
+    loaded: Loaded,
+    learned: Learned,
+    runner: Runner,
+    scored: list[Scored],
+    say: Say,
+) -> Recipe:
+    """Threshold and parity on the IR that will ship."""
+    threshold = put_threshold(options.policy, [], scored)
+    say(threshold_words(threshold))
+    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
+    network = learned.task.shipped()
+    parity = check_parity(
+        images, lambda image: torch_score(network, image, learned), runner, threshold.ng_at_or_above, _LEAST_SCORE
+    )
+    say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
+    health = limits_of(loaded.health)
+    say(health_words(health))
+    return Recipe(
+        family=learned.task.family,
+        model=options.model,
+        preprocess=learned.spec,
+        precision="f32",
+        decoder=learned.task.decoder,
+        threshold=threshold,
+        training=_training(options, parts, loaded, learned),
+        parity=parity,
+        health=health,
+    )
+
+
+def _training(options: SupervisedOptions, parts: Split, loaded: Loaded, learned: Learned) -> SupervisedTraining:
+    return SupervisedTraining(
+        images=tuple(sha256_of(sample.path) for sample in parts.learn),
+        image_sizes_px=loaded.sizes_px,
+        weights=learned.weights,
+        classes=parts.kinds,
+        backbone=options.backbone,
+        n_defect=sum(not sample.is_good for sample in parts.learn),
+        steps=learned.plan.steps,
+        batch=learned.plan.batch,
+        seed=learned.plan.seed,
+        versions=package_versions(learned.task.family),
+    )
+
+
+def _report(folder: Path, dataset: Dataset, scored: list[Scored], learned: Learned, ng_at_or_above: float) -> None:
+    """Pictures, the weights for another fit to begin with, and the loss of each step."""
+    import torch
+
+    draw_report(folder, dataset, scored, [], ng_at_or_above)
+    torch.save(learned.task.network.state_dict(), folder / WEIGHTS)
+    with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("step", "loss"), *enumerate(learned.losses, 1)])
+
+
+def _golden_images(scored: Sequence[Scored]) -> dict[str, Image]:
+    """The most inconspicuous good one and the plainest defect: what must not change on any device."""
+    good = min((item for item in scored if item.label == "good"), key=lambda item: item.score)
+    bad = max((item for item in scored if item.label != "good"), key=lambda item: item.score)
+    return {"good": read_image(good.path), "defect": read_image(bad.path)}
+
+
+def _data_words(parts: Split, loaded: Loaded) -> str:
+    learn, held = (Counter(sample.label for sample in samples) for samples in (parts.learn, parts.held_out))
+    learn_words, held_words = (", ".join(f"{n} {label}" for label, n in each.items()) for each in (learn, held))
+    sizes = " ".join(f"{width}x{height}" for height, width in loaded.sizes_px)
+    return f"data: {learn_words} to learn from; {held_words} held out; {sizes} px"
+
+
+def _weights_words(weights: Weights, how_much: str) -> str:
+    if weights.source != "untrained":
+        return f"weights: {weights.source}, {weights.name}{how_much}"
+    return (
+        "weights: untrained\nWARNING: no trained weights were found. A network that begins from nothing needs more "
+        "images and steps. Give --weights FILE, or --allow-hub where this machine may reach a hub."
+    )
