@@ -6,8 +6,8 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from models import boxes, patchcore
-from models.manifest import BoxesDecoder, Decoder, PatchcoreDecoder
+from models import boxes, heatmap, patchcore
+from models.manifest import BoxesDecoder, Decoder, HeatmapDecoder, PatchcoreDecoder
 from models.prediction import Boxes
 
 Found = tuple[float, NDArray[np.float32] | None, Boxes | None]
@@ -18,6 +18,8 @@ def outputs_of(decoder: Decoder) -> tuple[str, ...]:
     match decoder:
         case PatchcoreDecoder():
             return (patchcore.OUTPUT,)
+        case HeatmapDecoder():
+            return (heatmap.OUTPUT,)
         case BoxesDecoder():
             return boxes.OUTPUTS
         case never:
@@ -34,6 +36,9 @@ def decode(decoder: Decoder, arrays: Sequence[NDArray[Any]], height_px: int, wid
         case PatchcoreDecoder():
             distances = np.asarray(arrays[0][0, 0], np.float32)
             return patchcore.score_of(distances, decoder), distances, None
+        case HeatmapDecoder():
+            cells = np.asarray(arrays[0][0, 0], np.float32)
+            return heatmap.score_of(cells, decoder), cells, None
         case BoxesDecoder():
             dets = np.asarray(arrays[0], np.float32)
             found = boxes.boxes_of(dets, arrays[1], decoder, height_px, width_px)

@@ -15,6 +15,7 @@ from models.training import (
     Augmentation,
     BoxParity,
     DetectionTraining,
+    HeatmapTraining,
     Parity,
     Training,
     Weights,
@@ -24,8 +25,9 @@ from models.verdict import Outcome
 
 __all__ = [
     "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
-    "File", "FileName", "Golden", "Manifest", "Parity", "PatchcoreDecoder", "Precision", "Preprocess", "Sha256",
-    "Threshold", "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
+    "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining", "Manifest", "Parity", "PatchcoreDecoder",
+    "Precision", "Preprocess", "Sha256", "Threshold", "ThresholdPolicy", "Training", "Triple", "Weights",
+    "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
@@ -60,6 +62,13 @@ class PatchcoreDecoder(Frozen):
     top_patches: int = Field(ge=1)
 
 
+class HeatmapDecoder(Frozen):
+    """How to read a heatmap that needs no more reading: score = mean of the `top_cells` highest cells."""
+
+    kind: Literal["heatmap"]
+    top_cells: int = Field(ge=1)
+
+
 class BoxesDecoder(Frozen):
     """How to read a detector's outputs: score = that of the best box, 0 without one."""
 
@@ -75,10 +84,11 @@ class BoxesDecoder(Frozen):
         return labels
 
 
-Decoder = Annotated[PatchcoreDecoder | BoxesDecoder, Field(discriminator="kind")]
-_BELONGING: Final[dict[Family, tuple[type[Frozen], type[Frozen], type[Frozen]]]] = {
-    "anomaly": (PatchcoreDecoder, Training, Parity),
-    "detection": (BoxesDecoder, DetectionTraining, BoxParity),
+Decoder = Annotated[PatchcoreDecoder | HeatmapDecoder | BoxesDecoder, Field(discriminator="kind")]
+# Of each family: the decoders, the training records and the parities that it may have.
+_BELONGING: Final[dict[Family, tuple[tuple[type[Frozen], ...], ...]]] = {
+    "anomaly": ((PatchcoreDecoder, HeatmapDecoder), (Training, HeatmapTraining), (Parity,)),
+    "detection": ((BoxesDecoder,), (DetectionTraining,), (BoxParity,)),
 }
 
 
@@ -121,8 +131,8 @@ class Manifest(Frozen):
         found = {"decoder": self.decoder, "training": self.training, "parity": self.parity}
         for (name, part), wanted in zip(found.items(), _BELONGING[self.family], strict=True):
             if not isinstance(part, wanted):
-                got = type(part).__name__
-                raise ValueError(f"family {self.family} with a {name} of {got}, {wanted.__name__} was wanted")
+                got, names = type(part).__name__, " or ".join(kind.__name__ for kind in wanted)
+                raise ValueError(f"family {self.family} with a {name} of {got}, {names} was wanted")
         return self
 
 

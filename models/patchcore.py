@@ -4,6 +4,7 @@ CVPR 2022 (arXiv 2106.08265): the distance of each patch to the nearest vector o
 import numpy as np
 from numpy.typing import NDArray
 
+from models.heatmap import mean_of_highest
 from models.manifest import PatchcoreDecoder
 
 OUTPUT = "distances"  # the name of the graph's output, float32 (1, 1, h, w)
@@ -16,8 +17,4 @@ def score_of(distances: NDArray[np.float32], decoder: PatchcoreDecoder) -> float
     sensitivity to the smallest defects for calm against single noisy patches (AnomalyDINO, Damm et
     al., arXiv 2405.14529, section 3.2, takes the highest 1 %). NaN anywhere gives NaN.
     """
-    flat = distances.ravel()
-    if not np.isfinite(flat).all():
-        return float("nan")
-    k = min(decoder.top_patches, flat.size)
-    return float(np.partition(flat, flat.size - k)[flat.size - k :].mean(dtype=np.float64))
+    return mean_of_highest(distances, decoder.top_patches)

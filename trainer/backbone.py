@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,8 @@ def _from_hub(backbone: str, only_cache: bool) -> Path | None:
         ) from error
 
 
-def feature_layers(backbone: str) -> tuple[str, ...]:
-    """Names of the layers at strides 8 and 16, in timm's words.
+def feature_layers(backbone: str, strides: Sequence[int] = _STRIDES) -> tuple[str, ...]:
+    """Names of the layers at these strides, in timm's words.
 
     Raises ConfigError for a model that timm does not know or that has no such layers.
     """
@@ -93,9 +93,9 @@ def feature_layers(backbone: str) -> tuple[str, ...]:
         raise ConfigError(f"--backbone {backbone}: gives no feature maps ({error}); try resnet18") from error
     names = {entry["reduction"]: entry["module"] for entry in network.feature_info.info}
     channels_first = getattr(network, "output_fmt", "NCHW") == "NCHW"
-    if not channels_first or any(stride not in names for stride in _STRIDES):
-        raise ConfigError(f"--backbone {backbone}: no CNN with layers at strides {_STRIDES}; try resnet18")
-    return tuple(names[stride] for stride in _STRIDES)
+    if not channels_first or any(stride not in names for stride in strides):
+        raise ConfigError(f"--backbone {backbone}: no CNN with layers at strides {tuple(strides)}; try resnet18")
+    return tuple(names[stride] for stride in strides)
 
 
 def load_weights(extractor: torch.nn.Module, file: Path) -> None:

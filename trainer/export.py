@@ -26,6 +26,7 @@ from models.manifest import (
     Family,
     File,
     Golden,
+    HeatmapTraining,
     Manifest,
     Parity,
     Precision,
@@ -58,7 +59,7 @@ class Recipe:
     precision: Precision
     decoder: Decoder
     threshold: Threshold
-    training: Training | DetectionTraining
+    training: Training | HeatmapTraining | DetectionTraining
     parity: Parity | BoxParity
     health: HealthLimits | None = None
 

@@ -11,8 +11,22 @@ from trainer.arguments import length_px, seconds, seed, side_px
 EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 # Family -> its models, and the arguments that only it takes.
 _FAMILIES = {
-    "anomaly": (("patchcore",), {"backbone", "cycle_time_s", "bank", "augment"}),
+    "anomaly": (
+        ("patchcore", "padim", "stfpm", "supersimplenet", "draem"),
+        {"backbone", "cycle_time_s", "bank", "augment", "steps", "batch"},
+    ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
+}
+
+# Of family anomaly: what only some of its models take.
+_TAKEN_BY = {
+    "bank": ("patchcore",),
+    "cycle_time_s": ("patchcore",),
+    "backbone": ("patchcore", "padim", "stfpm", "supersimplenet"),
+    "weights": ("patchcore", "padim", "stfpm", "supersimplenet"),
+    "allow_hub": ("patchcore", "padim", "stfpm", "supersimplenet"),
+    "steps": ("stfpm", "supersimplenet", "draem"),
+    "batch": ("stfpm", "supersimplenet", "draem"),
 }
 
 
@@ -48,6 +62,9 @@ def add_fit(subs: object) -> None:
     fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")
     _add_anomaly(fit.add_argument_group("for --family anomaly"))
     _add_detection(fit.add_argument_group("for --family detection"))
+    _add_training(
+        fit.add_argument_group("for what is trained: --family detection, and of anomaly all but patchcore, padim")
+    )
 
 
 def _add_anomaly(group: argparse._ArgumentGroup) -> None:
@@ -62,26 +79,20 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
         type=seconds,
         default=argparse.SUPPRESS,
         metavar="S",
-        help="seconds for each part on this machine (1.0)",
+        help="seconds for each part on this machine (1.0); patchcore",
     )
     group.add_argument(
-        "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000)"
+        "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000); patchcore"
     )
     group.add_argument(
         "--augment",
         default=argparse.SUPPRESS,
         choices=["auto", "on", "off"],
-        help="turned views in the bank (auto: if poses vary)",
+        help="turned views to learn from (auto: if poses vary)",
     )
 
 
 def _add_detection(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--steps", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="at most (1500, with a GPU 2000)"
-    )
-    group.add_argument(
-        "--batch", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="pictures a step (4, with a GPU 16)"
-    )
     group.add_argument(
         "--merge",
         dest="merge_px",
@@ -98,6 +109,31 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_training(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--steps",
+        type=positive_int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="detection: at most (1500, with a GPU 2000); anomaly: as many (by the model)",
+    )
+    group.add_argument(
+        "--batch", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="pictures a step (4, with a GPU 16)"
+    )
+
+
+def _refuse_untaken(chosen: dict[str, object]) -> None:
+    """Raises ConfigError for an argument that this model of family anomaly does not read."""
+    model = str(chosen.get("model", "patchcore"))
+    for name, takers in _TAKEN_BY.items():
+        if chosen.get(name) not in (None, False) and model not in takers:
+            raise ConfigError(f"--{_flag(name)}: --model {model} has none, {', '.join(takers)} do; remove it")
+
+
+def _flag(name: str) -> str:
+    return name.removesuffix("_s").removesuffix("_px").replace("_", "-")
+
+
 def _fit(arguments: argparse.Namespace) -> int:
     chosen = {name: value for name, value in vars(arguments).items() if name not in ("run", "family")}
     models, own = _FAMILIES[arguments.family]
@@ -107,10 +143,10 @@ def _fit(arguments: argparse.Namespace) -> int:
         chosen["model"] = model
     for family, (_, others) in _FAMILIES.items():
         if strange := sorted(others & chosen.keys() - own):
-            flag = strange[0].removesuffix("_s").removesuffix("_px").replace("_", "-")
-            raise ConfigError(f"--{flag}: belongs to --family {family}; remove it")
+            raise ConfigError(f"--{_flag(strange[0])}: belongs to --family {family}; remove it")
     say = partial(print, flush=True)
     if arguments.family == "anomaly":
+        _refuse_untaken(chosen)
         from trainer.fit import fit as fit_anomaly
         from trainer.options import FitOptions
 

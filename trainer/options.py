@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+AnomalyModel = Literal["patchcore", "padim", "stfpm", "supersimplenet", "draem"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +32,13 @@ class Common:
 class FitOptions(Common):
     """`mekiki-train fit --family anomaly`."""
 
-    model: str = "patchcore"
+    model: AnomalyModel = "patchcore"
     backbone: str = "resnet18"
     cycle_time_s: float = 1.0
     bank: int = 10_000
     augment: str = "auto"
+    steps: int | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

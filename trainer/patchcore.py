@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.manifest import PatchcoreDecoder, Preprocess, Weights
 from models.patchcore import OUTPUT, score_of
 from models.prediction import Image
-from models.preprocess import with_preprocess
+from trainer.anomaly.graph import graph_of
 from trainer.backbone import feature_layers, load_weights, settle_statistics, tensor_of
 
 if TYPE_CHECKING:
@@ -63,15 +63,7 @@ class Patchcore:
 
     def embedding_graph(self, spec: Preprocess) -> ov.Model:
         """Converts the path from a raw frame to patch vectors: uint8 (1, H, W, 3) -> (1, d, h, w)."""
-        import openvino as ov
-        import torch
-
-        size = (1, 3, spec.height_px, spec.width_px)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch deprecates the tracer that OpenVINO's converter calls
-            converted = ov.convert_model(_embedding(self.model), example_input=torch.zeros(size), input=list(size))
-        converted.inputs[0].set_names({"frame"})
-        return with_preprocess(converted, spec)
+        return graph_of(_embedding(self.model), spec)
 
     def set_bank(self, bank: F32) -> None:
         """Gives anomalib's model the bank, (n, d)."""

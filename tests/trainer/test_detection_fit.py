@@ -245,8 +245,8 @@ def refused(tmp_path, capsys):
         ("detection", ("--backbone", "resnet18"), "--backbone: belongs to --family anomaly; remove it"),
         ("detection", ("--cycle-time", 1), "--cycle-time: belongs to --family anomaly; remove it"),
         ("detection", ("--augment", "on"), "--augment: belongs to --family anomaly; remove it"),
-        ("anomaly", ("--steps", 5), "--steps: belongs to --family detection; remove it"),
-        ("anomaly", ("--batch", 5), "--batch: belongs to --family detection; remove it"),
+        ("anomaly", ("--steps", 5), "--steps: --model patchcore has none, stfpm, supersimplenet, draem do; remove it"),
+        ("anomaly", ("--batch", 5), "--batch: --model patchcore has none, stfpm, supersimplenet, draem do; remove it"),
         ("anomaly", ("--merge", 5), "--merge: belongs to --family detection; remove it"),
         (
             "detection",
