@@ -54,11 +54,15 @@ lock: $(READY)  ## renew the hashed lock files
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
 
-starter: $(READY)  ## train the starter weights again (an hour on two cores)
+starter: $(READY)  ## train the starter weights again (three hours on two cores)
 	mkdir -p out
-	$(BIN)/mekiki-train pretrain --out out/round1.pth --steps 1600 --seed 0
-	$(BIN)/mekiki-train pretrain --out out/round2.pth --steps 900 --seed 1 --start out/round1.pth
-	cp out/round2.pth models/starter/resnet18.pth
+	$(BIN)/mekiki-train pretrain --task kinds --out out/kinds1.pth --pictures 600 --batch 32 --steps 1600 --seed 0
+	$(BIN)/mekiki-train pretrain --task kinds --out out/kinds.pth --pictures 600 --batch 32 --steps 900 --seed 1 --start out/kinds1.pth
+	$(BIN)/mekiki-train pretrain --task comparing --out out/comparing.pth
+	$(BIN)/python -m trainer.pretrain.join out/kinds.pth out/comparing.pth models/starter/resnet18.pth
+	$(BIN)/mekiki-train render-parts --out out/parts --good 500 --damaged 1700 --screws 800 --seed 2
+	$(BIN)/mekiki-train fit --family detection --data out/parts --out out/parts.bundle --one-class --image-size 256 --batch 8 --steps 4000
+	$(BIN)/python -m trainer.pretrain.half out/parts.bundle.report/weights.pth models/starter/rtmdet-tiny.pth
 
 clean:  ## remove what make made
 	rm -rf .venv out *.egg-info

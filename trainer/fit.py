@@ -135,7 +135,9 @@ def _plan(options: FitOptions, images: list[Image], say: Say) -> Augmentation:
 def _choose_spec(options: FitOptions, net: Patchcore, images: list[Image], say: Say) -> Preprocess:
     if options.image_size is not None:
         return spec_for(options.image_size, images[0])
-    choice = choose_size(images, options.cycle_time_s, lambda frame: probe_cost(net, frame, options.bank))
+    choice = choose_size(
+        images, options.cycle_time_s, lambda frame: probe_cost(net, frame, options.bank), len(net.layers) == 1
+    )
     say(f"image size: {choice.reason}")
     if not choice.fits:
         say("WARNING: no size fits the cycle on this machine; lower --bank or raise --cycle-time")
