@@ -8,6 +8,7 @@ from pathlib import Path
 from models.command import DONE, Parser, positive_int, run_command, sub_parser, top_parser
 from models.errors import ConfigError
 from trainer.arguments import length_px, seed, whole
+from trainer.compare_command import add_compare
 from trainer.conditions_command import add_conditions
 from trainer.fit_command import EXAMPLE, add_fit
 from trainer.render_command import add_render, add_render_parts
@@ -28,6 +29,7 @@ def build_parser() -> Parser:
     add_threshold(subs)
     _add_boxes(subs)
     add_conditions(subs)
+    add_compare(subs)
     add_render(subs)
     add_render_parts(subs)
     _add_pretrain(subs)
