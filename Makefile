@@ -60,9 +60,12 @@ starter: $(READY)  ## train the starter weights again (three hours on two cores)
 	$(BIN)/mekiki-train pretrain --task kinds --out out/kinds.pth --pictures 600 --batch 32 --steps 900 --seed 1 --start out/kinds1.pth
 	$(BIN)/mekiki-train pretrain --task comparing --out out/comparing.pth
 	$(BIN)/python -m trainer.pretrain.join out/kinds.pth out/comparing.pth models/starter/resnet18.pth
-	$(BIN)/mekiki-train render-parts --out out/parts --good 500 --damaged 1700 --screws 800 --seed 2
-	$(BIN)/mekiki-train fit --family detection --data out/parts --out out/parts.bundle --one-class --image-size 256 --batch 8 --steps 4000
-	$(BIN)/python -m trainer.pretrain.half out/parts.bundle.report/weights.pth models/starter/rtmdet-tiny.pth
+	$(BIN)/mekiki-train render-parts --out out/parts1 --good 700 --damaged 1700 --screws 800 --seed 1
+	$(BIN)/mekiki-train fit --family detection --data out/parts1 --out out/parts1.bundle --one-class --image-size 256 --batch 8 --steps 1800
+	$(BIN)/mekiki-train render-parts --out out/parts2 --good 500 --damaged 1700 --screws 800 --seed 2 --plain
+	$(BIN)/mekiki-train fit --family detection --data out/parts2 --out out/parts2.bundle --one-class --image-size 256 --batch 8 --steps 2400 \
+	  --weights out/parts1.bundle.report/weights.pth
+	$(BIN)/python -m trainer.pretrain.half out/parts2.bundle.report/weights.pth models/starter/rtmdet-tiny.pth
 
 clean:  ## remove what make made
 	rm -rf .venv out *.egg-info
