@@ -103,7 +103,11 @@ def load_weights(extractor: torch.nn.Module, file: Path) -> None:
 
     Raises ConfigError when the file is no such file or lacks a tensor or has another shape.
     """
-    state = read_state(file)
+    load_state(extractor, read_state(file), file)
+
+
+def load_state(extractor: torch.nn.Module, state: dict[str, Any], file: Path) -> None:
+    """The same from tensors by name, which came from `file`."""
     wanted = extractor.state_dict()
     matched = {key: state[name] for key in wanted if (name := _name_in(state, key)) is not None}
     missing = [key for key in wanted if key not in matched and not key.endswith("num_batches_tracked")]

@@ -1,12 +1,15 @@
 """`mekiki-train fit`: one command, and for each family the arguments that only it takes."""
 
 import argparse
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
-from models.command import DONE, positive_int, sub_parser
+from models.command import DONE, Parser, positive_int, sub_parser
 from models.errors import ConfigError
 from trainer.arguments import length_px, seconds, seed, side_px
+from trainer.options import Common, DetectionOptions, FitOptions
 
 EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 # Family -> its models, and the arguments that only it takes.
@@ -17,6 +20,8 @@ _FAMILIES = {
     ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
 }
+# What a study says for all its candidates.
+_NOT_GIVEN = ("help", "family", "data", "out", "limit", "seed")
 
 # Of family anomaly: what only some of its models take.
 _TAKEN_BY = {
@@ -32,7 +37,10 @@ _TAKEN_BY = {
 
 def add_fit(subs: object) -> None:
     """`mekiki-train fit` with the arguments of every family."""
-    fit = sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE)
+    _add_arguments(sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE))
+
+
+def _add_arguments(fit: Parser) -> None:
     fit.add_argument(
         "--family", required=True, choices=list(_FAMILIES), help="anomaly: from good images; detection: from boxes"
     )
@@ -134,7 +142,73 @@ def _flag(name: str) -> str:
     return name.removesuffix("_s").removesuffix("_px").replace("_", "-")
 
 
+def families() -> dict[str, tuple[str, ...]]:
+    """Every family with the models that it has, the usual one first."""
+    return {family: models for family, (models, _) in _FAMILIES.items()}
+
+
+def options_of(family: str, given: Mapping[str, str | float | bool], *, data: Path, out: Path) -> Common:
+    """What the command line would make of `given`: flags by their names, with `_` for `-` and without the dashes.
+
+    Raises ConfigError for an option that the family has not, or a value that its flag refuses.
+    """
+    parser = _Refusing(prog="fit")
+    _add_arguments(parser)
+    flags = {flag[2:].replace("-", "_"): action for action in parser._actions for flag in action.option_strings[-1:]}
+    argv = [f"--family={family}", f"--data={data}", f"--out={out}"]
+    for name, value in given.items():
+        if name not in flags or name in _NOT_GIVEN:
+            raise ConfigError(f"no option {name!r:.40}; family {family} has {', '.join(_names(flags, family))}")
+        argv += _argument(flags[name], name, value)
+    return _options(parser.parse_args(argv))
+
+
+def run_fit(options: Common, say: Callable[[str], None]) -> None:
+    """Fits what the options are of. Raises MekikiError; then no bundle is left."""
+    if isinstance(options, FitOptions):
+        from trainer.fit import fit as fit_anomaly
+
+        fit_anomaly(options, say)
+    elif isinstance(options, DetectionOptions):
+        from trainer.detection.fit import fit as fit_detection
+
+        fit_detection(options, say)
+    else:
+        raise TypeError(f"options of no family: {type(options).__name__}")
+
+
+class _Refusing(Parser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def _names(flags: Mapping[str, argparse.Action], family: str) -> list[str]:
+    """The options of a family, by the names of their flags."""
+    others = {name for other, (_, own) in _FAMILIES.items() if other != family for name in own}
+    strange = others - _FAMILIES[family][1]
+    return [name for name, action in flags.items() if action.dest not in strange and name not in _NOT_GIVEN]
+
+
+def _argument(action: argparse.Action, name: str, value: str | float | bool) -> list[str]:
+    flag = action.option_strings[-1]
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise ConfigError(f"option {name}: {value!r:.40} was found, true or false was wanted")
+        return [flag] if value else []
+    if isinstance(value, bool):
+        raise ConfigError(
+            f"option {name}: {str(value).lower()} was found, a value was wanted; see {flag} of fit --help"
+        )
+    return [f"{flag}={value}"]
+
+
 def _fit(arguments: argparse.Namespace) -> int:
+    run_fit(_options(arguments), partial(print, flush=True))
+    return DONE
+
+
+def _options(arguments: argparse.Namespace) -> Common:
+    """Raises ConfigError for a model or an argument of another family."""
     chosen = {name: value for name, value in vars(arguments).items() if name not in ("run", "family")}
     models, own = _FAMILIES[arguments.family]
     if (model := chosen.pop("model")) is not None:
@@ -144,16 +218,7 @@ def _fit(arguments: argparse.Namespace) -> int:
     for family, (_, others) in _FAMILIES.items():
         if strange := sorted(others & chosen.keys() - own):
             raise ConfigError(f"--{_flag(strange[0])}: belongs to --family {family}; remove it")
-    say = partial(print, flush=True)
-    if arguments.family == "anomaly":
-        _refuse_untaken(chosen)
-        from trainer.fit import fit as fit_anomaly
-        from trainer.options import FitOptions
-
-        fit_anomaly(FitOptions(**chosen), say)
-    else:
-        from trainer.detection.fit import fit as fit_detection
-        from trainer.options import DetectionOptions
-
-        fit_detection(DetectionOptions(**chosen), say)
-    return DONE
+    if arguments.family == "detection":
+        return DetectionOptions(**chosen)
+    _refuse_untaken(chosen)
+    return FitOptions(**chosen)

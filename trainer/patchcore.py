@@ -18,7 +18,8 @@ from models.manifest import PatchcoreDecoder, Preprocess, Weights
 from models.patchcore import OUTPUT, score_of
 from models.prediction import Image
 from trainer.anomaly.graph import graph_of
-from trainer.backbone import feature_layers, load_weights, settle_statistics, tensor_of
+from trainer.backbone import settle_statistics, tensor_of
+from trainer.trunks import layers_of, load_trunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,11 +47,11 @@ class Patchcore:
             warnings.simplefilter("ignore")  # anomalib's imports deprecate each other at length
             from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
-        self.backbone, self.weights, self.layers = backbone, weights, feature_layers(backbone)
+        self.backbone, self.weights, self.layers = backbone, weights, layers_of(backbone, weights_file)
         torch.manual_seed(seed)
         self.model: Any = PatchcoreModel(layers=list(self.layers), backbone=backbone, pre_trained=False).eval()
         if weights_file is not None:
-            load_weights(self._network, weights_file)
+            self.model.feature_extractor.feature_extractor = load_trunks(self._network, backbone, weights_file)
 
     @property
     def _network(self) -> torch.nn.Module:

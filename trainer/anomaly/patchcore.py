@@ -25,7 +25,10 @@ class PatchcoreModel:
     def size_px(self, images: Sequence[Image], say: Say) -> int:
         """By the detail that is in the images and the cycle time."""
         options = self._options
-        choice = choose_size(images, options.cycle_time_s, lambda frame: probe_cost(self._net, frame, options.bank))
+        fine_alone = len(self._net.layers) == 1
+        choice = choose_size(
+            images, options.cycle_time_s, lambda frame: probe_cost(self._net, frame, options.bank), fine_alone
+        )
         say(f"image size: {choice.reason}")
         if not choice.fits:
             say("WARNING: no size fits the cycle on this machine; lower --bank or raise --cycle-time")
