@@ -54,11 +54,18 @@ lock: $(READY)  ## renew the hashed lock files
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
 
-starter: $(READY)  ## train the starter weights again (an hour on two cores)
+starter: $(READY)  ## train the starter weights again (three hours on two cores)
 	mkdir -p out
-	$(BIN)/mekiki-train pretrain --out out/round1.pth --steps 1600 --seed 0
-	$(BIN)/mekiki-train pretrain --out out/round2.pth --steps 900 --seed 1 --start out/round1.pth
-	cp out/round2.pth models/starter/resnet18.pth
+	$(BIN)/mekiki-train pretrain --task kinds --out out/kinds1.pth --pictures 600 --batch 32 --steps 1600 --seed 0
+	$(BIN)/mekiki-train pretrain --task kinds --out out/kinds.pth --pictures 600 --batch 32 --steps 900 --seed 1 --start out/kinds1.pth
+	$(BIN)/mekiki-train pretrain --task comparing --out out/comparing.pth
+	$(BIN)/python -m trainer.pretrain.join out/kinds.pth out/comparing.pth models/starter/resnet18.pth
+	$(BIN)/mekiki-train render-parts --out out/parts1 --good 700 --damaged 1700 --screws 800 --seed 1
+	$(BIN)/mekiki-train fit --family detection --data out/parts1 --out out/parts1.bundle --one-class --image-size 256 --batch 8 --steps 1800
+	$(BIN)/mekiki-train render-parts --out out/parts2 --good 500 --damaged 1700 --screws 800 --seed 2 --plain
+	$(BIN)/mekiki-train fit --family detection --data out/parts2 --out out/parts2.bundle --one-class --image-size 256 --batch 8 --steps 2400 \
+	  --weights out/parts1.bundle.report/weights.pth
+	$(BIN)/python -m trainer.pretrain.half out/parts2.bundle.report/weights.pth models/starter/rtmdet-tiny.pth
 
 clean:  ## remove what make made
 	rm -rf .venv out *.egg-info

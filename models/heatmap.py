@@ -25,7 +25,11 @@ def score_of(heat: NDArray[np.float32], decoder: HeatmapDecoder) -> float:
 
 
 def mean_of_highest(heat: NDArray[np.float32], count: int) -> float:
-    """Mean of the `count` highest cells, of all of them where there are fewer. NaN or infinity anywhere gives NaN."""
+    """Mean of the `count` highest cells, of all of them where there are fewer. NaN or infinity anywhere gives NaN.
+
+    One cell is the maximum; more trade sensitivity to the smallest defects for calm against single
+    noisy cells.
+    """
     flat = heat.ravel()
     if not np.isfinite(flat).all():
         return float("nan")

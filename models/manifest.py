@@ -23,6 +23,7 @@ from models.training import (
     Augmentation,
     BoxParity,
     DetectionTraining,
+    HeatmapTraining,
     Parity,
     SupervisedTraining,
     Training,
@@ -33,9 +34,9 @@ from models.verdict import Outcome
 
 __all__ = [
     "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
-    "File", "FileName", "Golden", "HeatmapDecoder", "LabelDecoder", "Manifest", "Parity", "PatchcoreDecoder",
-    "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold", "ThresholdPolicy", "Training", "Triple",
-    "Weights", "WeightsSource", "parse_manifest",
+    "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining", "LabelDecoder", "Manifest", "Parity",
+    "PatchcoreDecoder", "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold", "ThresholdPolicy",
+    "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
@@ -111,9 +112,9 @@ class LabelDecoder(Frozen):
 
 
 Decoder = Annotated[PatchcoreDecoder | HeatmapDecoder | BoxesDecoder | LabelDecoder, Field(discriminator="kind")]
-# Family -> the decoders, the training and the parity that its manifests may have.
+# Of each family: the decoders, the training records and the parities that it may have.
 _BELONGING: Final[dict[Family, tuple[tuple[type[Frozen], ...], ...]]] = {
-    "anomaly": ((PatchcoreDecoder, HeatmapDecoder), (Training,), (Parity,)),
+    "anomaly": ((PatchcoreDecoder, HeatmapDecoder), (Training, HeatmapTraining), (Parity,)),
     "detection": ((BoxesDecoder,), (DetectionTraining,), (BoxParity,)),
     "classification": ((LabelDecoder,), (SupervisedTraining,), (Parity,)),
     "segmentation": ((HeatmapDecoder,), (SupervisedTraining,), (Parity,)),
@@ -159,8 +160,8 @@ class Manifest(Frozen):
         found = {"decoder": self.decoder, "training": self.training, "parity": self.parity}
         for (name, part), wanted in zip(found.items(), _BELONGING[self.family], strict=True):
             if not isinstance(part, wanted):
-                got, want = type(part).__name__, " or ".join(kind.__name__ for kind in wanted)
-                raise ValueError(f"family {self.family} with a {name} of {got}, {want} was wanted")
+                got, names = type(part).__name__, " or ".join(kind.__name__ for kind in wanted)
+                raise ValueError(f"family {self.family} with a {name} of {got}, {names} was wanted")
         return self
 
 

@@ -27,7 +27,7 @@ class Augmentation(Frozen):
 
 
 class Training(Frozen):
-    """How to make a model of family anomaly again."""
+    """How to make a model of family anomaly that keeps a bank again."""
 
     images: tuple[Sha256, ...] = Field(min_length=1)  # the good images learned from
     image_sizes_px: tuple[tuple[int, int], ...]  # (height, width), distinct
@@ -36,6 +36,21 @@ class Training(Frozen):
     weights: Weights
     bank_vectors: int = Field(ge=1)
     augmentation: Augmentation
+    seed: int
+    versions: dict[str, str]
+
+
+class HeatmapTraining(Frozen):
+    """How to make a model of family anomaly again that keeps no bank."""
+
+    images: tuple[Sha256, ...] = Field(min_length=1)  # the good images learned from; those kept aside are in no list
+    image_sizes_px: tuple[tuple[int, int], ...]  # (height, width), distinct
+    backbone: str | None  # null: a network of its own, from random weights
+    layers: tuple[str, ...]
+    weights: Weights
+    augmentation: Augmentation
+    steps: int = Field(ge=0)  # 0 for what is computed and not trained
+    batch: int = Field(ge=0)  # views a step
     seed: int
     versions: dict[str, str]
 
@@ -90,7 +105,10 @@ class BoxParity(Frozen):
 
 
 def _nearest(*kinds: type[Frozen]) -> Callable[[Any], str]:
-    """Tells by its keys which kind is meant: old manifests name none, and a typing error must not decide."""
+    """Tells by its keys which kind is meant: old manifests name none, and a typing error must not decide.
+
+    Where two share as many keys it is the one named first: name the older one first.
+    """
 
     def tag(value: Any) -> str:
         keys = value.keys() if isinstance(value, dict) else getattr(type(value), "model_fields", {}).keys()
@@ -101,9 +119,10 @@ def _nearest(*kinds: type[Frozen]) -> Callable[[Any], str]:
 
 AnyTraining = Annotated[
     Annotated[Training, Tag("Training")]
+    | Annotated[HeatmapTraining, Tag("HeatmapTraining")]
     | Annotated[DetectionTraining, Tag("DetectionTraining")]
     | Annotated[SupervisedTraining, Tag("SupervisedTraining")],
-    Discriminator(_nearest(Training, DetectionTraining, SupervisedTraining)),
+    Discriminator(_nearest(Training, DetectionTraining, HeatmapTraining, SupervisedTraining)),
 ]
 AnyParity = Annotated[
     Annotated[Parity, Tag("Parity")] | Annotated[BoxParity, Tag("BoxParity")],

@@ -48,6 +48,14 @@ def margin(text: str) -> float:
     return value
 
 
+def strength(text: str) -> float:
+    """Of a condition: 0 to 1."""
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: a strength of 0 to 1 was wanted, such as 0.8")
+    return value
+
+
 def score(text: str) -> float:
     """Any number but NaN and infinity."""
     value = _number(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,8 @@ def _from_hub(backbone: str, only_cache: bool) -> Path | None:
         ) from error
 
 
-def feature_layers(backbone: str) -> tuple[str, ...]:
-    """Names of the layers at strides 8 and 16, in timm's words.
+def feature_layers(backbone: str, strides: Sequence[int] = _STRIDES) -> tuple[str, ...]:
+    """Names of the layers at these strides, in timm's words.
 
     Raises ConfigError for a model that timm does not know or that has no such layers.
     """
@@ -93,9 +93,9 @@ def feature_layers(backbone: str) -> tuple[str, ...]:
         raise ConfigError(f"--backbone {backbone}: gives no feature maps ({error}); try resnet18") from error
     names = {entry["reduction"]: entry["module"] for entry in network.feature_info.info}
     channels_first = getattr(network, "output_fmt", "NCHW") == "NCHW"
-    if not channels_first or any(stride not in names for stride in _STRIDES):
-        raise ConfigError(f"--backbone {backbone}: no CNN with layers at strides {_STRIDES}; try resnet18")
-    return tuple(names[stride] for stride in _STRIDES)
+    if not channels_first or any(stride not in names for stride in strides):
+        raise ConfigError(f"--backbone {backbone}: no CNN with layers at strides {tuple(strides)}; try resnet18")
+    return tuple(names[stride] for stride in strides)
 
 
 def load_weights(extractor: torch.nn.Module, file: Path) -> None:
@@ -103,7 +103,11 @@ def load_weights(extractor: torch.nn.Module, file: Path) -> None:
 
     Raises ConfigError when the file is no such file or lacks a tensor or has another shape.
     """
-    state = read_state(file)
+    load_state(extractor, read_state(file), file)
+
+
+def load_state(extractor: torch.nn.Module, state: dict[str, Any], file: Path) -> None:
+    """The same from tensors by name, which came from `file`."""
     wanted = extractor.state_dict()
     matched = {key: state[name] for key in wanted if (name := name_in(state, key)) is not None}
     missing = [key for key in wanted if key not in matched and not key.endswith("num_batches_tracked")]

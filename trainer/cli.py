@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.command import DONE, Parser, positive_int, run_command, sub_parser, top_parser
-from trainer.arguments import length_px, seed
+from models.errors import ConfigError
+from trainer.arguments import length_px, seed, whole
+from trainer.compare_command import add_compare
 from trainer.conditions_command import add_conditions
 from trainer.fit_command import EXAMPLE, add_fit
 from trainer.render_command import add_render, add_render_parts
@@ -27,6 +29,7 @@ def build_parser() -> Parser:
     add_threshold(subs)
     _add_boxes(subs)
     add_conditions(subs)
+    add_compare(subs)
     add_render(subs)
     add_render_parts(subs)
     _add_pretrain(subs)
@@ -60,14 +63,33 @@ def _add_boxes(subs: object) -> None:
 
 
 def _add_pretrain(subs: object) -> None:
-    example = "mekiki-train pretrain --out starter.pth --steps 1600"
-    pretrain = sub_parser(subs, "pretrain", _pretrain, "Train ResNet18 weights on generated images only.", example)
+    example = "mekiki-train pretrain --task comparing --out trunk.pth"
+    pretrain = sub_parser(
+        subs, "pretrain", _pretrain, "Train a ResNet18 on made-up parts only: no photograph, no network.", example
+    )
     pretrain.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help="weights to write; goes on where it stopped"
     )
-    pretrain.add_argument("--start", type=Path, metavar="FILE", help="go on from the weights of a former round")
-    pretrain.add_argument("--steps", type=positive_int, default=1600, metavar="N", help="of 32 crops (%(default)s)")
-    pretrain.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same crops (%(default)s)")
+    pretrain.add_argument(
+        "--task",
+        default="comparing",
+        choices=("kinds", "comparing"),
+        help="what is learned: to name painted defects (up to layer3), or to tell damage by its distance from good "
+        "parts of its line (up to layer2) (%(default)s)",
+    )
+    pretrain.add_argument("--start", default="", metavar="FILE", help="go on from the weights of a former round")
+    pretrain.add_argument(
+        "--pictures", type=positive_int, default=800, metavar="N", help="to crop from, or kinds of part (%(default)s)"
+    )
+    pretrain.add_argument("--steps", type=positive_int, default=600, metavar="N", help="(%(default)s)")
+    pretrain.add_argument(
+        "--batch", type=positive_int, default=6, metavar="N", help="crops, or comparisons, a step (%(default)s)"
+    )
+    pretrain.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same weights (%(default)s)")
+    pretrain.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="(%(default)s)")
+    pretrain.add_argument(
+        "--workers", type=whole, default=0, metavar="N", help="processes that draw, for a GPU (%(default)s)"
+    )
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -97,10 +119,11 @@ def _boxes(arguments: argparse.Namespace) -> int:
 
 
 def _pretrain(arguments: argparse.Namespace) -> int:
-    from trainer.pretrain import POOL_PARTS, POOL_SURFACES, render_pool, train
+    from trainer.pretrain.train import Settings, pretrain
 
-    pool = render_pool(POOL_PARTS, POOL_SURFACES, arguments.seed)
-    train(pool, arguments.out, steps=arguments.steps, batch=32, seed=arguments.seed, start=arguments.start)
+    if arguments.out.exists():
+        raise ConfigError(f"{arguments.out}: is there already; name another file or remove it")
+    pretrain(Settings(**{name: getattr(arguments, name) for name in Settings.__slots__}), arguments.out)
     print(f"weights: {arguments.out}")
     return DONE
 

@@ -26,6 +26,7 @@ from models.manifest import (
     Family,
     File,
     Golden,
+    HeatmapTraining,
     Manifest,
     Parity,
     Precision,
@@ -61,7 +62,7 @@ class Recipe:
     precision: Precision
     decoder: Decoder
     threshold: Threshold
-    training: Training | DetectionTraining | SupervisedTraining
+    training: Training | HeatmapTraining | DetectionTraining | SupervisedTraining
     parity: Parity | BoxParity
     health: HealthLimits | None = None
 

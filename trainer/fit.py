@@ -1,6 +1,6 @@
 """`mekiki-train fit` for the anomaly family: good images in, a bundle and pictures out.
 
-images -> pose -> views -> patch vectors -> bank -> IR -> held-out scores -> threshold
+images -> pose -> views -> model (`trainer/anomaly/`) -> IR -> held-out scores -> threshold
        -> parity gate -> bundle, pictures
 """
 
@@ -8,51 +8,61 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from models.bundle import MODEL_XML
 from models.errors import DatasetError
 from models.files import sha256_of, whole_folder
 from models.health import limits_of, measure
 from models.images import read_image
-from models.manifest import Augmentation, PatchcoreDecoder, Preprocess, Training, Weights
+from models.manifest import Augmentation, Weights
 from models.prediction import Image
 from models.runner import Runner
+from trainer.anomaly.model import NO_WEIGHTS, Facts, Learned, Lesson, Model, Say, Setup, needs_weights, open_model
 from trainer.augment import turned
 from trainer.backbone import find_weights
-from trainer.bank import Bank, held_out_scores, make_bank
 from trainer.dataset import Dataset, scan
 from trainer.evaluate import Scored, score_images
 from trainer.export import Recipe, defaced, package_versions, refuse_existing, save_ir, write_bundle
 from trainer.options import FitOptions
 from trainer.parity import check_parity
-from trainer.patchcore import Patchcore, decoder_for, freeze_bias, with_search
 from trainer.pictures import draw_report
 from trainer.pose import measure_pose, plan_augmentation
 from trainer.progress import progress
 from trainer.proof import health_words, put_threshold, threshold_words
-from trainer.size import choose_size, probe_cost, spec_for
+from trainer.size import spec_for
 
-Say = Callable[[str], None]
 MIN_GOOD = 2
-# Their statistics are of no real picture: those of the good parts serve better. ImageNet's serve worse when replaced.
-_WITHOUT_PHOTOGRAPHS = ("untrained", "starter")
 FEW_GOOD = 10
+_ASIDE = 0.25  # of the good images, where none that was learned from can be held out; 2 at least
 _PARITY_IMAGES = 4
-_FRESH_TURN_DEG = 7.5  # between the bank's views: an image that the bank does not hold
+_FRESH_TURN_DEG = 7.5  # between the views that were learned from: an image that no model saw
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """What the good images gave."""
+class Good:
+    """The good images that were given to learn from, and which of them are kept aside."""
 
-    net: Patchcore
-    spec: Preprocess
-    plan: Augmentation
-    bank: Bank
-    decoder: PatchcoreDecoder
+    paths: list[Path]
+    images: list[Image]
+    aside: tuple[int, ...]  # indices, ascending; empty where the model can hold out what it learned from
+
+    def learned(self) -> list[int]:
+        """Indices of the others."""
+        return [index for index in range(len(self.paths)) if index not in self.aside]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the IR that will ship says of images."""
+
+    held_out: list[float]  # good ones that were given to learn from, each as if it had not been
+    aside: list[Scored]  # those of them that really were not
+    tested: list[Scored]  # all others
 
 
 def fit(options: FitOptions, say: Say) -> None:
@@ -60,28 +70,19 @@ def fit(options: FitOptions, say: Say) -> None:
     refuse_existing(options.out)
     refuse_existing(options.report)
     dataset, images = _read_good(options, say)
-    net = _network(options, say)
-    plan = _plan(options, images, say)
-    spec = _choose_spec(options, net, images, say)
-    if net.weights.source in _WITHOUT_PHOTOGRAPHS:
-        net.settle(images[:FEW_GOOD], spec)
-    embedding = net.embedding_graph(spec)
-    decoder = decoder_for(embedding)
-    bank = make_bank(embedding, images, plan, options.bank, options.seed)
-    say(f"bank: {len(bank.vectors)} vectors of {bank.vectors.shape[1]}")
-    graph = with_search(embedding, bank.vectors)
-    held_out = held_out_scores(graph, images, bank, decoder)
-    learned = Learned(net, spec, plan, bank, decoder)
+    model = _model(options, say)
+    good = _kept_aside(options, model, dataset.train_good, images, say)
+    lesson = _lesson(options, model, [images[index] for index in good.learned()], say)
+    learned = model.learn(lesson, say)
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
-        shipped = freeze_bias(graph, bank.vectors)
-        save_ir(shipped, Path(work) / MODEL_XML)
-        runner = Runner(Path(work) / MODEL_XML, decoder, "f32")
-        scored = score_images(runner, _test_images(dataset), "score")
-        recipe = _prove(options, dataset, images, learned, runner, held_out, scored, say)
+        save_ir(learned.graph, Path(work) / MODEL_XML)
+        runner = Runner(Path(work) / MODEL_XML, learned.decoder, "f32")
+        judged = _judge(runner, good, learned, dataset)
+        recipe = _prove(options, model, good, lesson, learned, runner, judged, say)
     try:
         with whole_folder(options.report) as pictures:
-            draw_report(pictures, dataset, scored, held_out, recipe.threshold.ng_at_or_above)
-        write_bundle(options.out, shipped, _golden_images(images, scored), recipe)  # last: with it the fit is done
+            draw_report(pictures, dataset, judged.tested, judged.held_out, recipe.threshold.ng_at_or_above)
+        write_bundle(options.out, learned.graph, _golden_images(good, judged), recipe)  # last: with it the fit is done
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)
         raise
@@ -107,10 +108,12 @@ def _read_good(options: FitOptions, say: Say) -> tuple[Dataset, list[Image]]:
     return dataset, images
 
 
-def _network(options: FitOptions, say: Say) -> Patchcore:
+def _model(options: FitOptions, say: Say) -> Model:
+    if not needs_weights(options.model):
+        return open_model(Setup(options, NO_WEIGHTS, None))
     weights, file = find_weights(options.backbone, options.weights, options.allow_hub)
     say(_weights_words(weights))
-    return Patchcore(options.backbone, file, weights, options.seed)
+    return open_model(Setup(options, weights, file))
 
 
 def _weights_words(weights: Weights) -> str:
@@ -122,24 +125,42 @@ def _weights_words(weights: Weights) -> str:
     )
 
 
+def _kept_aside(options: FitOptions, model: Model, paths: list[Path], images: list[Image], say: Say) -> Good:
+    """A seeded share of the good images, for a model that cannot hold out what it learned from."""
+    if not model.keeps_aside:
+        return Good(paths, images, ())
+    count = max(2, round(_ASIDE * len(paths)))
+    if len(paths) - count < MIN_GOOD:
+        raise DatasetError(
+            f"{options.data}: {len(paths)} good image(s); {options.model} keeps {count} of them aside for the "
+            f"threshold and learns from {MIN_GOOD} at least: add images, or take --model patchcore, which keeps none"
+        )
+    chosen = sorted(np.random.default_rng(options.seed).permutation(len(paths))[:count].tolist())
+    say(f"held out: {count} of {len(paths)} good images are not learned from; the threshold rests on them")
+    return Good(paths, images, tuple(chosen))
+
+
+def _lesson(options: FitOptions, model: Model, images: list[Image], say: Say) -> Lesson:
+    plan = _plan(options, images, say)
+    size_px = options.image_size if options.image_size is not None else model.size_px(images, say)
+    return Lesson(images, plan, spec_for(size_px, images[0]))
+
+
 def _plan(options: FitOptions, images: list[Image], say: Say) -> Augmentation:
     pose = measure_pose(images)
     plan = plan_augmentation(pose, len(images), options.augment)
+    where = "in the bank " if options.model == "patchcore" else ""
     say(
         f"pose: parts are turned against each other by up to {pose.rotation_deg:.0f} degrees -> "
-        f"{len(plan.angles_deg)} view(s) of each image in the bank (--augment {options.augment})"
+        f"{len(plan.angles_deg)} view(s) of each image {where}(--augment {options.augment})"
     )
     return plan
 
 
-def _choose_spec(options: FitOptions, net: Patchcore, images: list[Image], say: Say) -> Preprocess:
-    if options.image_size is not None:
-        return spec_for(options.image_size, images[0])
-    choice = choose_size(images, options.cycle_time_s, lambda frame: probe_cost(net, frame, options.bank))
-    say(f"image size: {choice.reason}")
-    if not choice.fits:
-        say("WARNING: no size fits the cycle on this machine; lower --bank or raise --cycle-time")
-    return spec_for(choice.size_px, images[0])
+def _judge(runner: Runner, good: Good, learned: Learned, dataset: Dataset) -> Judged:
+    aside = score_images(runner, [("good", good.paths[index]) for index in good.aside], "hold out")
+    tested = score_images(runner, _test_images(dataset), "score")
+    return Judged(learned.held_out or [item.score for item in aside], aside, tested)
 
 
 def _test_images(dataset: Dataset) -> list[tuple[str, Path]]:
@@ -149,61 +170,56 @@ def _test_images(dataset: Dataset) -> list[tuple[str, Path]]:
 
 def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     options: FitOptions,
-    dataset: Dataset,
-    images: list[Image],
+    model: Model,
+    good: Good,
+    lesson: Lesson,
     learned: Learned,
     runner: Runner,
-    held_out: list[float],
-    scored: list[Scored],
+    judged: Judged,
     say: Say,
 ) -> Recipe:
     """Threshold and parity on the IR that will ship."""
-    threshold = put_threshold(options.policy, held_out, scored)
+    threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
     say(threshold_words(threshold))
-    fresh = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
-    fresh = fresh or [turned(image, _FRESH_TURN_DEG) for image in images[:_PARITY_IMAGES]]
-    learned.net.set_bank(learned.bank.vectors)
-    parity = check_parity(
-        fresh,
-        lambda image: learned.net.score(image, learned.spec, learned.decoder),
-        runner,
-        threshold.ng_at_or_above,
-    )
+    fresh = _parity_images(good, judged)
+    parity = check_parity(fresh, learned.torch_score, runner, threshold.ng_at_or_above)
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
-    health = limits_of([measure(image) for image in images])
+    health = limits_of([measure(image) for image in good.images])
     say(health_words(health))
     return Recipe(
         family="anomaly",
-        model="patchcore",
-        preprocess=learned.spec,
+        model=options.model,
+        preprocess=lesson.spec,
         precision="f32",
         decoder=learned.decoder,
         threshold=threshold,
-        training=_training(options, dataset, images, learned),
+        training=model.record(_facts(good, lesson)),
         parity=parity,
         health=health,
     )
 
 
-def _training(options: FitOptions, dataset: Dataset, images: list[Image], learned: Learned) -> Training:
-    return Training(
-        images=tuple(sha256_of(path) for path in dataset.train_good),
-        image_sizes_px=tuple(sorted({(image.shape[0], image.shape[1]) for image in images})),
-        backbone=options.backbone,
-        layers=learned.net.layers,
-        weights=learned.net.weights,
-        bank_vectors=len(learned.bank.vectors),
-        augmentation=learned.plan,
-        seed=options.seed,
+def _facts(good: Good, lesson: Lesson) -> Facts:
+    return Facts(
+        images=tuple(sha256_of(good.paths[index]) for index in good.learned()),
+        image_sizes_px=tuple(sorted({(image.shape[0], image.shape[1]) for image in good.images})),
+        augmentation=lesson.plan,
         versions=package_versions(),
     )
 
 
-def _golden_images(images: list[Image], scored: list[Scored]) -> dict[str, Image]:
-    """A good one that the bank does not hold, the worst defect if there is one, and a defaced one."""
-    good = [item for item in scored if item.label == "good"]
-    bad = sorted((item for item in scored if item.label != "good"), key=lambda item: -item.score)
-    golden = {"good": read_image(good[0].path) if good else turned(images[0], _FRESH_TURN_DEG)}
+def _parity_images(good: Good, judged: Judged) -> list[Image]:
+    """Of native size, good and bad; none that was learned from."""
+    scored: Sequence[Scored] = judged.tested or judged.aside
+    fresh = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
+    return fresh or [turned(image, _FRESH_TURN_DEG) for image in good.images[:_PARITY_IMAGES]]
+
+
+def _golden_images(good: Good, judged: Judged) -> dict[str, Image]:
+    """A good one that was not learned from, the worst defect if there is one, and a defaced one."""
+    unseen = [item for item in judged.tested if item.label == "good"] or judged.aside
+    bad = sorted((item for item in judged.tested if item.label != "good"), key=lambda item: -item.score)
+    golden = {"good": read_image(unseen[0].path) if unseen else turned(good.images[0], _FRESH_TURN_DEG)}
     if bad:
         golden["defect"] = read_image(bad[0].path)
-    return golden | {"defaced": defaced(images[0])}
+    return golden | {"defaced": defaced(good.images[0])}

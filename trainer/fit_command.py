@@ -1,27 +1,48 @@
 """`mekiki-train fit`: one command, and for each family the arguments that only it takes."""
 
 import argparse
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
-from models.command import DONE, positive_int, sub_parser
+from models.command import DONE, Parser, positive_int, sub_parser
 from models.errors import ConfigError
 from trainer.arguments import length_px, seconds, seed, side_px
+from trainer.options import Common, DetectionOptions, FitOptions, SupervisedOptions
 
 EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 # Family -> its models, and the arguments that only it takes.
 _FAMILIES = {
-    "anomaly": (("patchcore",), {"backbone", "cycle_time_s", "bank", "augment"}),
+    "anomaly": (
+        ("patchcore", "padim", "stfpm", "supersimplenet", "draem"),
+        {"backbone", "cycle_time_s", "bank", "augment", "steps", "batch"},
+    ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
     "classification": (("timm",), {"backbone", "steps", "batch"}),
     "segmentation": (("unet",), {"backbone", "steps", "batch"}),
+}
+# What a study says for all its candidates.
+_NOT_GIVEN = ("help", "family", "data", "out", "limit", "seed")
+
+# Of family anomaly: what only some of its models take.
+_TAKEN_BY = {
+    "bank": ("patchcore",),
+    "cycle_time_s": ("patchcore",),
+    "backbone": ("patchcore", "padim", "stfpm", "supersimplenet"),
+    "weights": ("patchcore", "padim", "stfpm", "supersimplenet"),
+    "allow_hub": ("patchcore", "padim", "stfpm", "supersimplenet"),
+    "steps": ("stfpm", "supersimplenet", "draem"),
+    "batch": ("stfpm", "supersimplenet", "draem"),
 }
 
 
 def add_fit(subs: object) -> None:
     """`mekiki-train fit` with the arguments of every family."""
-    fit = sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE)
+    _add_arguments(sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE))
+
+
+def _add_arguments(fit: Parser) -> None:
     fit.add_argument(
         "--family",
         required=True,
@@ -69,14 +90,15 @@ def _add_shared(group: argparse._ArgumentGroup) -> None:
         type=positive_int,
         default=argparse.SUPPRESS,
         metavar="N",
-        help="all but anomaly: classification (160), segmentation (200), detection at most (1500, with a GPU 2000)",
+        help="classification (160), segmentation (200), detection at most (1500, with a GPU 2000), anomaly by the "
+        "model: stfpm, supersimplenet, draem (150)",
     )
     group.add_argument(
         "--batch",
         type=positive_int,
         default=argparse.SUPPRESS,
         metavar="N",
-        help="all but anomaly: pictures a step (8); detection: (4, with a GPU 16)",
+        help="pictures a step: classification, segmentation (8), detection (4, with a GPU 16), anomaly as steps (4)",
     )
 
 
@@ -87,16 +109,16 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
         type=seconds,
         default=argparse.SUPPRESS,
         metavar="S",
-        help="seconds for each part on this machine (1.0)",
+        help="seconds for each part on this machine (1.0); patchcore",
     )
     group.add_argument(
-        "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000)"
+        "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000); patchcore"
     )
     group.add_argument(
         "--augment",
         default=argparse.SUPPRESS,
         choices=["auto", "on", "off"],
-        help="turned views in the bank (auto: if poses vary)",
+        help="turned views to learn from (auto: if poses vary)",
     )
 
 
@@ -117,7 +139,89 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _refuse_untaken(chosen: dict[str, object]) -> None:
+    """Raises ConfigError for an argument that this model of family anomaly does not read."""
+    model = str(chosen.get("model", "patchcore"))
+    for name, takers in _TAKEN_BY.items():
+        if chosen.get(name) not in (None, False) and model not in takers:
+            raise ConfigError(f"--{_flag(name)}: --model {model} has none, {', '.join(takers)} do; remove it")
+
+
+def _flag(name: str) -> str:
+    return name.removesuffix("_s").removesuffix("_px").replace("_", "-")
+
+
+def families() -> dict[str, tuple[str, ...]]:
+    """Every family with the models that it has, the usual one first."""
+    return {family: models for family, (models, _) in _FAMILIES.items()}
+
+
+def options_of(family: str, given: Mapping[str, str | float | bool], *, data: Path, out: Path) -> Common:
+    """What the command line would make of `given`: flags by their names, with `_` for `-` and without the dashes.
+
+    Raises ConfigError for an option that the family has not, or a value that its flag refuses.
+    """
+    parser = _Refusing(prog="fit")
+    _add_arguments(parser)
+    flags = {flag[2:].replace("-", "_"): action for action in parser._actions for flag in action.option_strings[-1:]}
+    argv = [f"--family={family}", f"--data={data}", f"--out={out}"]
+    for name, value in given.items():
+        if name not in flags or name in _NOT_GIVEN:
+            raise ConfigError(f"no option {name!r:.40}; family {family} has {', '.join(_names(flags, family))}")
+        argv += _argument(flags[name], name, value)
+    return _options(parser.parse_args(argv))
+
+
+def run_fit(options: Common, say: Callable[[str], None]) -> None:
+    """Fits what the options are of. Raises MekikiError; then no bundle is left."""
+    if isinstance(options, FitOptions):
+        from trainer.fit import fit as fit_anomaly
+
+        fit_anomaly(options, say)
+    elif isinstance(options, DetectionOptions):
+        from trainer.detection.fit import fit as fit_detection
+
+        fit_detection(options, say)
+    elif isinstance(options, SupervisedOptions):
+        from trainer.supervised.fit import fit as fit_supervised
+
+        fit_supervised(options, say)
+    else:
+        raise TypeError(f"options of no family: {type(options).__name__}")
+
+
+class _Refusing(Parser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def _names(flags: Mapping[str, argparse.Action], family: str) -> list[str]:
+    """The options of a family, by the names of their flags."""
+    others = {name for other, (_, own) in _FAMILIES.items() if other != family for name in own}
+    strange = others - _FAMILIES[family][1]
+    return [name for name, action in flags.items() if action.dest not in strange and name not in _NOT_GIVEN]
+
+
+def _argument(action: argparse.Action, name: str, value: str | float | bool) -> list[str]:
+    flag = action.option_strings[-1]
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise ConfigError(f"option {name}: {value!r:.40} was found, true or false was wanted")
+        return [flag] if value else []
+    if isinstance(value, bool):
+        raise ConfigError(
+            f"option {name}: {str(value).lower()} was found, a value was wanted; see {flag} of fit --help"
+        )
+    return [f"{flag}={value}"]
+
+
 def _fit(arguments: argparse.Namespace) -> int:
+    run_fit(_options(arguments), partial(print, flush=True))
+    return DONE
+
+
+def _options(arguments: argparse.Namespace) -> Common:
+    """Raises ConfigError for a model or an argument of another family."""
     chosen = {name: value for name, value in vars(arguments).items() if name not in ("run", "family")}
     models, own = _FAMILIES[arguments.family]
     if (model := chosen.pop("model")) is not None:
@@ -125,28 +229,16 @@ def _fit(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--model {model}: not of family {arguments.family}, which has {', '.join(models)}")
         chosen["model"] = model
     _refuse_strange(chosen.keys() - own)
-    say = partial(print, flush=True)
-    if arguments.family == "anomaly":
-        from trainer.fit import fit as fit_anomaly
-        from trainer.options import FitOptions
-
-        fit_anomaly(FitOptions(**chosen), say)
-    elif arguments.family == "detection":
-        from trainer.detection.fit import fit as fit_detection
-        from trainer.options import DetectionOptions
-
-        fit_detection(DetectionOptions(**chosen), say)
-    else:
-        from trainer.options import SupervisedOptions
-        from trainer.supervised.fit import fit as fit_supervised
-
-        fit_supervised(arguments.family, SupervisedOptions(**{"model": models[0], **chosen}), say)
-    return DONE
+    if arguments.family == "detection":
+        return DetectionOptions(**chosen)
+    if arguments.family != "anomaly":
+        return SupervisedOptions(**{"family": arguments.family, "model": models[0], **chosen})
+    _refuse_untaken(chosen)
+    return FitOptions(**chosen)
 
 
 def _refuse_strange(names: Set[str]) -> None:
     """Raises ConfigError for an argument that only other families take."""
     for name in sorted(names):
-        if families := [family for family, (_, own) in _FAMILIES.items() if name in own]:
-            flag = name.removesuffix("_s").removesuffix("_px").replace("_", "-")
-            raise ConfigError(f"--{flag}: belongs to --family {' or '.join(families)}; remove it")
+        if takers := [family for family, (_, own) in _FAMILIES.items() if name in own]:
+            raise ConfigError(f"--{_flag(name)}: belongs to --family {' or '.join(takers)}; remove it")

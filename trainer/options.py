@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+AnomalyModel = Literal["patchcore", "padim", "stfpm", "supersimplenet", "draem"]
+SupervisedFamily = Literal["classification", "segmentation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +33,13 @@ class Common:
 class FitOptions(Common):
     """`mekiki-train fit --family anomaly`."""
 
-    model: str = "patchcore"
+    model: AnomalyModel = "patchcore"
     backbone: str = "resnet18"
     cycle_time_s: float = 1.0
     bank: int = 10_000
     augment: str = "auto"
+    steps: int | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,7 @@ class DetectionOptions(Common):
 class SupervisedOptions(Common):
     """`mekiki-train fit --family classification` and `--family segmentation`."""
 
+    family: SupervisedFamily
     model: str
     backbone: str = "resnet18"
     steps: int | None = None

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from models.manifest import PatchcoreDecoder, Preprocess, Weights
 from models.patchcore import OUTPUT, score_of
 from models.prediction import Image
-from models.preprocess import with_preprocess
-from trainer.backbone import feature_layers, load_weights, settle_statistics, tensor_of
+from trainer.anomaly.graph import graph_of
+from trainer.backbone import settle_statistics, tensor_of
+from trainer.trunks import layers_of, load_trunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,11 +47,11 @@ class Patchcore:
             warnings.simplefilter("ignore")  # anomalib's imports deprecate each other at length
             from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
-        self.backbone, self.weights, self.layers = backbone, weights, feature_layers(backbone)
+        self.backbone, self.weights, self.layers = backbone, weights, layers_of(backbone, weights_file)
         torch.manual_seed(seed)
         self.model: Any = PatchcoreModel(layers=list(self.layers), backbone=backbone, pre_trained=False).eval()
         if weights_file is not None:
-            load_weights(self._network, weights_file)
+            self.model.feature_extractor.feature_extractor = load_trunks(self._network, backbone, weights_file)
 
     @property
     def _network(self) -> torch.nn.Module:
@@ -63,15 +64,7 @@ class Patchcore:
 
     def embedding_graph(self, spec: Preprocess) -> ov.Model:
         """Converts the path from a raw frame to patch vectors: uint8 (1, H, W, 3) -> (1, d, h, w)."""
-        import openvino as ov
-        import torch
-
-        size = (1, 3, spec.height_px, spec.width_px)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch deprecates the tracer that OpenVINO's converter calls
-            converted = ov.convert_model(_embedding(self.model), example_input=torch.zeros(size), input=list(size))
-        converted.inputs[0].set_names({"frame"})
-        return with_preprocess(converted, spec)
+        return graph_of(_embedding(self.model), spec)
 
     def set_bank(self, bank: F32) -> None:
         """Gives anomalib's model the bank, (n, d)."""

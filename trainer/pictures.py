@@ -49,9 +49,14 @@ def draw_overlays(folder: Path, scored: Sequence[Scored], ng_at_or_above: float,
     written = []
     for item in progress(scored, "draw"):
         path = folder / f"{item.label}_{item.path.stem}.jpg"
-        write_jpeg(path, _overlay(item, ng_at_or_above, masks.get(item.path)))
+        draw_overlay(path, item, ng_at_or_above, masks.get(item.path))
         written.append(path)
     return written
+
+
+def draw_overlay(path: Path, item: Scored, ng_at_or_above: float, mask: Path | None) -> None:
+    """One of them."""
+    write_jpeg(path, _overlay(item, ng_at_or_above, mask))
 
 
 def _overlay(item: Scored, ng_at_or_above: float, mask: Path | None) -> Image:

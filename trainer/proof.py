@@ -7,25 +7,28 @@ from collections.abc import Sequence
 from models.errors import DatasetError
 from models.golden import MAX_RELATIVE
 from models.health import MIN_IMAGES, HealthLimits
-from models.manifest import Golden, Threshold
+from models.manifest import Golden, Sha256, Threshold
 from models.scoring import judge
 from trainer import threshold as thresholds
 from trainer.evaluate import Scored
 from trainer.policy import asked_words
 
 
-def put_threshold(policy: str, held_out: Sequence[float], scored: Sequence[Scored]) -> Threshold:
+def put_threshold(
+    policy: str, held_out: Sequence[float], scored: Sequence[Scored], aside: Sequence[Sha256] = ()
+) -> Threshold:
     """By `policy`; "auto" is recall_1 where defects are given and normal_quantile where none are.
 
+    `aside` are the images of `held_out` that were not learned from: what they show later flatters.
     Raises DatasetError for recall_1 without defects.
     """
     good = [*held_out, *(item.score for item in scored if item.label == "good")]
     bad = [item.score for item in scored if item.label != "good"]
     if policy == "normal_quantile" or (policy == "auto" and not bad):
-        return thresholds.normal_quantile(good, [item.sha256 for item in scored if item.label == "good"])
+        return thresholds.normal_quantile(good, [*aside, *(item.sha256 for item in scored if item.label == "good")])
     if not bad:
         raise DatasetError("--policy recall_1 needs images of defects: add a folder of them, or use normal_quantile")
-    return thresholds.recall_1(good, bad, [item.sha256 for item in scored])
+    return thresholds.recall_1(good, bad, [*aside, *(item.sha256 for item in scored)])
 
 
 def threshold_words(limit: Threshold) -> str:

@@ -36,6 +36,7 @@ def add_render_parts(subs: object) -> None:
     )
     render.add_argument("--damaged", type=positive_int, default=200, metavar="N", help="and with some (%(default)s)")
     render.add_argument("--screws", type=whole, default=0, metavar="N", help="and screws, half scratched (%(default)s)")
+    render.add_argument("--plain", action="store_true", help="no defect of these parts is tiny or faint")
     render.add_argument("--image-size", type=positive_int, default=320, metavar="PX", help="side (%(default)s)")
     render.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same parts (%(default)s)")
 
@@ -71,6 +72,7 @@ def _render_parts(arguments: argparse.Namespace) -> int:
         good=arguments.good,
         damaged=arguments.damaged,
         screws=arguments.screws,
+        plain=arguments.plain,
         seed=arguments.seed,
         size_px=arguments.image_size,
         progress=lambda items: progress(items, "render"),

@@ -21,10 +21,12 @@ from trainer.backbone import MEAN_RGB, STD_RGB
 if TYPE_CHECKING:
     from trainer.patchcore import Patchcore
 
-SIZES_PX = (256, 320, 384, 448, 512)
+SIZES_PX = (256, 320, 384, 448, 480, 512, 544, 640)
 PROBE_PX = 256
 _MULTIPLE_PX = 32  # the coarsest stride of common backbones
 _DETAIL_WANTED = 0.97  # gives real screws 448 px; `python -m tests.bench.screws` measures what that is worth
+# Without a coarser layer so many more pixels cost no more time: `python -m tests.bench.starter`.
+_FINE_ALONE = 1.07
 _SHARE_OF_CYCLE = 0.6  # the rest is for the camera, the queue and a bad day
 _MAX_IMAGES = 8
 _BLOCK_PX = 16
@@ -85,9 +87,14 @@ def _noise(residual: NDArray[np.float32]) -> float:
 
 
 def choose_size(
-    images: Sequence[Image], cycle_time_s: float, probe: Callable[[Image], tuple[float, float]]
+    images: Sequence[Image],
+    cycle_time_s: float,
+    probe: Callable[[Image], tuple[float, float]],
+    fine_alone: bool = False,
 ) -> SizeChoice:
     """The smallest size that keeps the detail, or the largest that fits the cycle if that is less.
+
+    `fine_alone`: the network has no layer at stride 16, and gets 1.07 times that size or the next larger.
 
     `probe(frame)` returns the measured seconds per frame at PROBE_PX: of the resize, and of the rest,
     which grows with the area.
@@ -96,6 +103,8 @@ def choose_size(
     sizes = [size for size in SIZES_PX if size <= native] or [max(_MULTIPLE_PX, native)]
     kept = {size: float(np.mean([detail_kept(i, size) for i in images[:_MAX_IMAGES]])) for size in sizes}
     wanted = next((size for size in sizes if kept[size] >= _DETAIL_WANTED), sizes[-1])
+    if fine_alone:
+        wanted = next((size for size in sizes if size >= _FINE_ALONE * wanted), sizes[-1])
     resize_s, rest_s = probe(images[0])
     cost = {size: resize_s + rest_s * (size / PROBE_PX) ** 2 for size in sizes}
     fitting = [size for size in sizes if cost[size] <= _SHARE_OF_CYCLE * cycle_time_s]

@@ -266,6 +266,58 @@ def test_a_training_of_a_detector_that_lacks_a_key_is_still_read_as_one(boxes, k
     assert f"training.{key}: missing; make" in refusal(json.dumps(raw))
 
 
+@pytest.fixture
+def heatmap(good) -> dict:
+    """The manifest of a bundle of family anomaly without a bank."""
+    raw = copy.deepcopy(good) | {"model": "stfpm", "decoder": {"kind": "heatmap", "top_cells": 10}}
+    del raw["training"]["bank_vectors"]
+    raw["training"] |= {"steps": 200, "batch": 4}
+    return raw
+
+
+def test_a_manifest_of_a_model_without_a_bank_comes_back_as_it_was_written(heatmap):
+    for backbone in ("resnet18", None):
+        manifest = parse_manifest(changed(heatmap, "training.backbone", backbone).encode(), "x")
+        assert manifest.training.backbone == backbone
+        assert parse_manifest(manifest.model_dump_json().encode(), "x") == manifest
+        assert [type(part).__name__ for part in (manifest.decoder, manifest.training, manifest.parity)] == [
+            "HeatmapDecoder",
+            "HeatmapTraining",
+            "Parity",
+        ]
+
+
+def test_manifests_from_before_there_were_models_without_a_bank_are_read_as_they_were_meant(good, boxes):
+    boxes = copy.deepcopy(boxes)
+    del boxes["training"]["bf16"]  # which is younger still
+    kinds = [type(parse_manifest(json.dumps(raw).encode(), "x").training).__name__ for raw in (good, boxes)]
+    assert kinds == ["Training", "DetectionTraining"]
+
+
+@pytest.mark.parametrize("key", ["steps", "batch", "backbone", "augmentation", "seed"])
+def test_a_training_without_a_bank_that_lacks_a_key_is_still_read_as_one(heatmap, key):
+    del heatmap["training"][key]
+    assert f"training.{key}: missing; make" in refusal(json.dumps(heatmap))
+
+
+def test_a_training_with_a_bank_that_lacks_its_size_is_still_read_as_one(good):
+    raw = copy.deepcopy(good)
+    del raw["training"]["bank_vectors"]
+    assert "training.bank_vectors: missing; make" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize(("where", "value"), [("decoder.top_cells", 0), ("training.steps", -1), ("training.batch", -1)])
+def test_a_value_out_of_bounds_of_a_model_without_a_bank_is_refused_and_named(heatmap, where, value):
+    assert f"box/manifest.json: {where}" in refusal(changed(heatmap, where, value))
+
+
+def test_a_heatmap_does_not_belong_to_a_detector_and_the_message_names_all_that_do(heatmap, boxes):
+    found = refusal(changed(boxes, "decoder", heatmap["decoder"]))
+    assert "family detection with a decoder of HeatmapDecoder, BoxesDecoder was wanted" in found
+    found = refusal(changed(heatmap, "decoder", boxes["decoder"]))
+    assert "family anomaly with a decoder of BoxesDecoder, PatchcoreDecoder or HeatmapDecoder was wanted" in found
+
+
 @pytest.mark.parametrize(
     ("part", "wanted"), [("decoder", "BoxesDecoder"), ("training", "DetectionTraining"), ("parity", "BoxParity")]
 )

@@ -63,6 +63,30 @@ def test_a_training_that_lacks_any_one_key_is_still_read_as_of_its_family(manife
         assert f"training.{key}: missing; make" in refusal(raw)
 
 
+@pytest.fixture
+def bankless(manifests) -> dict:
+    """The manifest of a model of family anomaly that keeps no bank."""
+    raw = copy.deepcopy(manifests["anomaly"]) | {"decoder": manifests["segmentation"]["decoder"]}
+    del raw["training"]["bank_vectors"]
+    raw["training"] |= {"steps": 1, "batch": 1}
+    return raw
+
+
+def test_a_model_without_a_bank_is_not_taken_for_one_that_learned_from_defects(bankless):
+    assert type(read(bankless).training).__name__ == "HeatmapTraining"
+    for key in bankless["training"]:
+        raw = copy.deepcopy(bankless)
+        del raw["training"][key]
+        assert f"training.{key}: missing; make" in refusal(raw)
+
+
+def test_a_training_of_another_family_is_refused_although_the_decoder_fits(manifests, bankless):
+    found = refusal(manifests["segmentation"], training=bankless["training"])
+    assert "family segmentation with a training of HeatmapTraining, SupervisedTraining was wanted" in found
+    found = refusal(bankless, training=manifests["segmentation"]["training"])
+    assert "family anomaly with a training of SupervisedTraining, Training or HeatmapTraining was wanted" in found
+
+
 @pytest.mark.parametrize(
     ("family", "other", "wanted"),
     [

@@ -249,16 +249,8 @@ def refused(tmp_path, capsys):
         ),
         ("detection", ("--cycle-time", 1), "--cycle-time: belongs to --family anomaly; remove it"),
         ("detection", ("--augment", "on"), "--augment: belongs to --family anomaly; remove it"),
-        (
-            "anomaly",
-            ("--steps", 5),
-            "--steps: belongs to --family detection or classification or segmentation; remove it",
-        ),
-        (
-            "anomaly",
-            ("--batch", 5),
-            "--batch: belongs to --family detection or classification or segmentation; remove it",
-        ),
+        ("anomaly", ("--steps", 5), "--steps: --model patchcore has none, stfpm, supersimplenet, draem do; remove it"),
+        ("anomaly", ("--batch", 5), "--batch: --model patchcore has none, stfpm, supersimplenet, draem do; remove it"),
         ("anomaly", ("--merge", 5), "--merge: belongs to --family detection; remove it"),
         (
             "detection",

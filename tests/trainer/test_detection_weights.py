@@ -3,9 +3,11 @@
 import hashlib
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
+import trainer
 from models.errors import ConfigError
 from models.files import sha256_of
 from tests.edge.box import free_port
@@ -208,3 +210,17 @@ def test_code_in_a_checkpoint_is_never_run(torch, network, tmp_path, is_zipped):
     assert not (tmp_path / "start.pth").exists()
     torch.load(file, weights_only=False) if is_zipped else pickle.loads(file.read_bytes())  # noqa: S301 - it would
     assert ran.exists()
+
+
+def test_the_starter_that_ships_is_whole_small_and_begins_a_detector_of_any_classes(mmdet, tmp_path):
+    import torch
+
+    shipped = Path(trainer.__file__).parent.parent / "models/starter"
+    file = shipped / "rtmdet-tiny.pth"
+    assert sum(path.stat().st_size for path in shipped.glob("*.pth")) < 20e6
+    state = torch.load(file, weights_only=True)
+    assert all(torch.isfinite(value.float()).all() for value in state.values())
+    network = new_network(MODEL, 2)
+    out = write_start(file, network, tmp_path / "start.pth")
+    begun = torch.load(out, weights_only=True)["state_dict"]
+    assert set(begun) == set(network.state_dict())

@@ -1,5 +1,6 @@
 """How large the network looks, and why."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -41,6 +42,14 @@ def test_a_machine_that_is_too_slow_gets_the_smallest_size_and_is_told():
     choice = choose_size([textured(True)], cycle_time_s=0.01, probe=lambda _: (0.0, 0.05))
     assert choice.size_px == SIZES_PX[0]
     assert not choice.fits
+
+
+def test_a_network_that_sees_fine_layers_alone_gets_more_pixels_where_the_cycle_allows():
+    coarse, quick = cv2.GaussianBlur(textured(False, 640), (0, 0), 8), lambda _: (0.0, 0.001)
+    both = choose_size([coarse], 1.0, quick).size_px
+    alone = choose_size([coarse], 1.0, quick, fine_alone=True).size_px
+    assert alone == next(size for size in SIZES_PX if size >= 1.07 * both)
+    assert choose_size([coarse], 0.002, quick, fine_alone=True).size_px < alone
 
 
 def test_images_smaller_than_every_size_are_not_enlarged():

@@ -233,6 +233,22 @@ def test_scratch_dent_and_crack_are_cut_into_the_height(kind: str) -> None:
         assert np.array_equal(after.cover, scene.cover)
 
 
+def test_plain_damage_is_larger_and_shows_more():
+    rng = np.random.default_rng(0)
+    sizes = [[draw_extent("dent", 200.0, rng, plain) for _ in range(200)] for plain in (False, True)]
+    assert min(sizes[1]) > min(sizes[0])
+    shown = []
+    for plain in (False, True):
+        change = []
+        for design in range(12):
+            without = render_part(design, 1, size_px=128).image.astype(np.float32)
+            photo = render_part(design, 1, size_px=128, damages=2, plain=plain)
+            away = np.abs(photo.image - without).mean(axis=-1)
+            change += [away[damage.mask > 0].mean() for damage in photo.damages]
+        shown.append(min(change))
+    assert shown[1] > 1.3 * shown[0]
+
+
 def test_a_missing_piece_is_off_the_outline_or_is_a_whole_feature() -> None:
     both = Counter[str]()
     for design in range(60):

@@ -46,7 +46,7 @@ def choose(root: Path) -> list[Shown]:
     shown = []
     for path, is_good in chosen:
         image, (boxes, labels) = read_image(path), truths.get(path, (None, None))
-        mask = _read_mask(dataset.masks.get(path), image.shape[:2])
+        mask = read_mask(dataset.masks.get(path), image.shape[:2])
         name = path.relative_to(root).as_posix()
         shown.append(Shown(name, Labelled.of(image, boxes, labels, mask), is_good))
     return shown
@@ -63,7 +63,8 @@ def _spread(paths: Sequence[Path], count: int) -> list[Path]:
     return list(paths) if len(paths) <= count else [paths[number * len(paths) // count] for number in range(count)]
 
 
-def _read_mask(path: Path | None, size: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
+def read_mask(path: Path | None, size: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
+    """(H, W), 255 on the defect. Raises DatasetError for one of another `size`, (height, width), than its image."""
     if path is None:
         return None
     mask = read_image(path)[:, :, 0]

@@ -29,7 +29,7 @@ from trainer.backbone import find_weights, tensor_of
 from trainer.dataset import Dataset, scan
 from trainer.evaluate import Scored, score_images
 from trainer.export import Recipe, package_versions, refuse_existing, save_ir, write_bundle
-from trainer.options import SupervisedOptions
+from trainer.options import SupervisedFamily, SupervisedOptions
 from trainer.parity import check_parity
 from trainer.pictures import draw_report
 from trainer.pose import measure_pose
@@ -40,7 +40,7 @@ from trainer.supervised.learn import Plan, learn
 from trainer.supervised.networks import begin, settle
 from trainer.supervised.pictures import Loaded, Picture, load
 from trainer.supervised.samples import Split, check_masks, split
-from trainer.supervised.task import SupervisedFamily, Task, task_for
+from trainer.supervised.task import Task, task_for
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -68,18 +68,18 @@ class Learned:
     losses: list[float]
 
 
-def fit(family: SupervisedFamily, options: SupervisedOptions, say: Say) -> None:
+def fit(options: SupervisedOptions, say: Say) -> None:
     """Trains, measures and exports. Raises MekikiError; then neither bundle nor pictures are left."""
     refuse_existing(options.out)
     refuse_existing(options.report)
     dataset = scan(options.data, options.limit)
-    if family == "segmentation":
+    if options.family == "segmentation":
         check_masks(dataset)
     parts = split(dataset, options.seed)
-    spec = _spec(family, options, parts)
+    spec = _spec(options, parts)
     loaded = load(parts.learn, spec)
     say(_data_words(parts, loaded))
-    learned = _learn(family, options, parts, spec, loaded.pictures, say)
+    learned = _learn(options, parts, spec, loaded.pictures, say)
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
         graph = shipped_graph(learned.task, spec)
         save_ir(graph, Path(work) / MODEL_XML)
@@ -96,29 +96,23 @@ def fit(family: SupervisedFamily, options: SupervisedOptions, say: Say) -> None:
     say(f"bundle: {options.out}\npictures: {options.report}")
 
 
-def _spec(family: SupervisedFamily, options: SupervisedOptions, parts: Split) -> Preprocess:
+def _spec(options: SupervisedOptions, parts: Split) -> Preprocess:
     first = read_image(parts.learn[0].path)
-    return spec_for(options.image_size or min(DEFAULTS[family][0], max(first.shape[:2])), first)
+    return spec_for(options.image_size or min(DEFAULTS[options.family][0], max(first.shape[:2])), first)
 
 
-def _learn(  # noqa: PLR0913, PLR0917 - all that decides what is learned
-    family: SupervisedFamily,
-    options: SupervisedOptions,
-    parts: Split,
-    spec: Preprocess,
-    pictures: Sequence[Picture],
-    say: Say,
+def _learn(
+    options: SupervisedOptions, parts: Split, spec: Preprocess, pictures: Sequence[Picture], say: Say
 ) -> Learned:
     weights, file = find_weights(options.backbone, options.weights, options.allow_hub)
-    task = task_for(family, options.backbone, parts.kinds, spec, pictures, options.seed)
+    task = task_for(options.family, options.backbone, parts.kinds, spec, pictures, options.seed)
     begun = begin(task.network, file)
     say(_weights_words(weights, begun.words))
     good, bad = ([p for p in pictures if (p.label == "good") is flag] for flag in (True, False))
     settle(task.network, begun, weights, [p.image for p in (*good[:_SETTLED], *bad[:_SETTLED])], spec)
     pose = measure_pose([p.image for p in good])
-    plan = Plan(
-        options.steps or DEFAULTS[family][1], options.batch or BATCH, options.seed, strength_for(pose, task.crop_px)
-    )
+    steps = options.steps or DEFAULTS[options.family][1]
+    plan = Plan(steps, options.batch or BATCH, options.seed, strength_for(pose, task.crop_px))
     turned = f"parts are turned against each other by up to {pose.rotation_deg:.0f} degrees"
     size = f"{spec.width_px}x{spec.height_px} px"
     say(f"training: {options.backbone} at {size}, {plan.steps} steps of {plan.batch}; {turned}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.manifest import Decoder, Preprocess
+from trainer.options import SupervisedFamily
 from trainer.supervised.pictures import Picture
 
 if TYPE_CHECKING:
     import torch
-
-SupervisedFamily = Literal["classification", "segmentation"]
 
 
 class Task(Protocol):

@@ -107,6 +107,15 @@ def part_to_image(dims: Dimensions, scale: float, pose: Pose, size_px: int) -> F
     )
 
 
+def upright(pose: Pose, size_px: int) -> F32:
+    """The 2x3 matrix that lays a photographed part into the middle, head left."""
+    shift = np.array(pose.shift) * size_px / 1024
+    x, y = (size_px - 1) / 2 + shift
+    matrix = f32(cv2.getRotationMatrix2D((float(x), float(y)), math.degrees(pose.turn), 1))
+    matrix[:, 2] -= f32(shift)
+    return matrix
+
+
 def _develop(dims: Dimensions, view: View, skin: Skin, lamps: F32) -> F32:
     """Brightness of every pixel of the part frame, 0 beside the part."""
     column, row = to_table(view.s, view.angle)

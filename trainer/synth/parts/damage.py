@@ -20,14 +20,15 @@ from trainer.synth.parts.strokes import Rng, draw, oval, walk
 KINDS: Final = ("scratch", "dent", "spot", "crack", "stain", "missing")
 THIN: Final = ("scratch", "crack")
 SMALLEST, LARGEST = 0.02, 0.25  # of the part's length
+PLAIN_SMALLEST, PLAIN_LARGEST = 0.04, 0.3  # where damage is to be plain
 LONGEST = {"scratch": 1.3, "crack": 1.2, "spot": 0.45}  # factors on the size
 
 
-def draw_extent(kind: str, length_px: float, rng: Rng) -> float:
+def draw_extent(kind: str, length_px: float, rng: Rng, plain: bool = False) -> float:
     """How long a defect is, in pixels; small ones come more often."""
-    thin = kind in THIN
-    share = SMALLEST * float((LARGEST / SMALLEST) ** (rng.random() ** (0.7 if thin else 1.3)))
-    return max(share * LONGEST.get(kind, 1.0), 0.05 if thin else SMALLEST) * length_px
+    thin, (smallest, largest) = kind in THIN, (PLAIN_SMALLEST, PLAIN_LARGEST) if plain else (SMALLEST, LARGEST)
+    share = smallest * float((largest / smallest) ** (rng.random() ** (0.7 if thin else 1.3)))
+    return max(share * LONGEST.get(kind, 1.0), 0.05 if thin else smallest) * length_px
 
 
 def draw_place(kind: str, scene: Scene, free: Bools, extent: float, rng: Rng) -> tuple[float, float] | None:

@@ -29,23 +29,28 @@ class Shot:
     design: int
     damages: int
     screw: bool = False  # else one of the families
+    plain: bool = False  # no defect is tiny or faint
 
     def take(self, size_px: int) -> Photo:
         """Renders it."""
         if not self.screw:
-            return render_part(self.design, int(self.damages > 0), size_px=size_px, damages=self.damages)
+            shot = int(self.damages > 0)
+            return render_part(self.design, shot, size_px=size_px, damages=self.damages, plain=self.plain)
         image, mask = render_screw(self.design, size_px=size_px, defect="scratch_neck" if self.damages else None)
         return Photo(image, (Damage("scratch", mask),) if mask.any() else ())
 
 
-def plan_shots(*, good: int, damaged: int, seed: int, screws: int = 0) -> list[Shot]:
+def plan_shots(*, good: int, damaged: int, seed: int, screws: int = 0, plain: bool = False) -> list[Shot]:
     """Every picture of a data set. The n-th good part and the n-th damaged one are of the n-th design.
 
     Every second of the `screws` is scratched.
     """
     first = seed * SEEDS
     shots = [Shot(f"{_side(i, good)}/good_{i:05d}.png", first + i, 0) for i in range(good)]
-    shots += [Shot(f"{_side(i, damaged)}/damaged_{i:05d}.png", first + i, 1 + i % MOST_DAMAGES) for i in range(damaged)]
+    shots += [
+        Shot(f"{_side(i, damaged)}/damaged_{i:05d}.png", first + i, 1 + i % MOST_DAMAGES, plain=plain)
+        for i in range(damaged)
+    ]
     return shots + [Shot(f"{_side(i, screws)}/screw_{i:05d}.png", first + i, i % 2, screw=True) for i in range(screws)]
 
 
@@ -61,6 +66,7 @@ def write_parts(
     damaged: int,
     seed: int,
     screws: int = 0,
+    plain: bool = False,
     size_px: int = 320,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> None:
@@ -68,7 +74,7 @@ def write_parts(
 
     `progress` wraps the iterable of pictures, as tqdm does. Raises FileExistsError when `out` is there.
     """
-    shots = plan_shots(good=good, damaged=damaged, seed=seed, screws=screws)
+    shots = plan_shots(good=good, damaged=damaged, seed=seed, screws=screws, plain=plain)
     with whole_folder(out) as folder:
         found = {}
         for side in ("train", "val"):

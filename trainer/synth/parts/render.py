@@ -22,6 +22,7 @@ from trainer.synth.parts.lines import Line, draw_line, draw_pose, lay_part
 __all__ = ["KINDS", "Damage", "Photo", "render_part"]
 
 VISIBLE, TOUCHED = 6.5, 4.5  # grey levels: mean over a defect's mask, and from where a pixel belongs to it
+PLAIN_VISIBLE, PLAIN_TOUCHED = 11.0, 5.0  # where damage is to be plain
 TRIES = 6  # to make one defect visible
 
 
@@ -58,12 +59,18 @@ class _Station:
 
 
 def render_part(
-    design: int, shot: int, *, size_px: int = 256, damages: int = 0, turn_deg: float | None = None
+    design: int,
+    shot: int,
+    *,
+    size_px: int = 256,
+    damages: int = 0,
+    turn_deg: float | None = None,
+    plain: bool = False,
 ) -> Photo:
     """Photographs the part `shot` of the line `design`; the same arguments give the same bytes.
 
     `turn_deg` is how the part lies, clockwise; None draws it. `damages` is how many defects to put on
-    the part; there are fewer where some would not be seen. Seeds are 0 or more.
+    the part; there are fewer where some would not be seen. With `plain`, none is tiny or faint. Seeds are 0 or more.
     """
     line = draw_line(design)
     # Apart, so that a defect changes nothing else in the picture.
@@ -76,26 +83,28 @@ def render_part(
     station = _Station(line, scene, ground, level, scene.cover).again(scene)
     found: list[Damage] = []
     for child in hurt.spawn(damages):
-        station, damage = _with_damage(station, [done.mask for done in found], np.random.default_rng(child))
+        station, damage = _with_damage(station, [done.mask for done in found], np.random.default_rng(child), plain)
         found += [damage] if damage else []
     return Photo(expose(station.levels, line.light, np.random.default_rng(sensor)), tuple(found))
 
 
-def _with_damage(station: _Station, taken: list[Mask], rng: np.random.Generator) -> tuple[_Station, Damage | None]:
+def _with_damage(
+    station: _Station, taken: list[Mask], rng: np.random.Generator, plain: bool
+) -> tuple[_Station, Damage | None]:
     size = station.scene.cover.shape[0]
     free = _free(taken, size)
     kind = str(rng.choice(KINDS))
     for attempt in range(TRIES):
         if attempt == TRIES // 2:
             kind = str(rng.choice(KINDS))
-        extent = draw_extent(kind, station.line.fills * size, rng)
+        extent = draw_extent(kind, station.line.fills * size, rng, plain)
         at = draw_place(kind, station.scene, free, extent, rng)
         if at is None:
             continue
         force = float(rng.uniform(0.35, 1.2)) * (1 + 0.4 * attempt)
         scene, where = damaged(kind, station.scene, at, extent=extent, force=force, rng=rng)
         after = station.again(scene)
-        mask = _changed(station, after, where, 0.0 if kind in THIN else 0.1 * extent)
+        mask = _changed(station, after, where, 0.0 if kind in THIN else 0.1 * extent, plain)
         if mask is not None and not (mask.astype(bool) & ~free).any():
             return after, Damage(kind, mask)
     return station, None
@@ -110,16 +119,17 @@ def _free(taken: list[Mask], size: int) -> Bools:
     return cv2.erode(free, np.ones((reach, reach), np.uint8)) > 0
 
 
-def _changed(before: _Station, after: _Station, where: F32, soft: float) -> Mask | None:
+def _changed(before: _Station, after: _Station, where: F32, soft: float, plain: bool) -> Mask | None:
     """The pixels of a defect that changed visibly, without the pinholes; None if they are few or faint."""
+    visible, touched = (PLAIN_VISIBLE, PLAIN_TOUCHED) if plain else (VISIBLE, TOUCHED)
     unit = where.shape[0] / 256
     change = f32(np.abs(after.levels - before.levels).mean(axis=2))
     reach = 2 * round(1.5 * unit) + 1
     oval = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     near = cv2.dilate(f32(where), oval) > 0.1
     on_part = before.scene.cover > 0.3
-    seen = (blur(change, max(soft, 0.8 * unit)) > TOUCHED) & near & on_part
+    seen = (blur(change, max(soft, 0.8 * unit)) > touched) & near & on_part
     mask = cast(Mask, cv2.morphologyEx(seen.astype(np.uint8) * np.uint8(255), cv2.MORPH_CLOSE, oval))
-    if (mask > 0).sum() < 12 * unit * unit or change[mask > 0].mean() < VISIBLE:
+    if (mask > 0).sum() < 12 * unit * unit or change[mask > 0].mean() < visible:
         return None
     return mask

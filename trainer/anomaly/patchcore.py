@@ -1,0 +1,65 @@
+"""PatchCore as one model among others; its parts are in `trainer/patchcore.py` and `trainer/bank.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.manifest import Training
+from models.prediction import Image
+from trainer.anomaly.model import SETTLED_BY, WITHOUT_PHOTOGRAPHS, Facts, Learned, Lesson, Say, Setup
+from trainer.bank import held_out_scores, make_bank
+from trainer.patchcore import Patchcore, decoder_for, freeze_bias, with_search
+from trainer.size import choose_size, probe_cost
+
+
+class PatchcoreModel:
+    """Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022 (arXiv 2106.08265)."""
+
+    keeps_aside = False  # each image can be held out of the bank
+
+    def __init__(self, setup: Setup) -> None:
+        options = setup.options
+        self._options, self._n_vectors = options, 0
+        self._net = Patchcore(options.backbone, setup.file, setup.weights, options.seed)
+
+    def size_px(self, images: Sequence[Image], say: Say) -> int:
+        """By the detail that is in the images and the cycle time."""
+        options = self._options
+        fine_alone = len(self._net.layers) == 1
+        choice = choose_size(
+            images, options.cycle_time_s, lambda frame: probe_cost(self._net, frame, options.bank), fine_alone
+        )
+        say(f"image size: {choice.reason}")
+        if not choice.fits:
+            say("WARNING: no size fits the cycle on this machine; lower --bank or raise --cycle-time")
+        return choice.size_px
+
+    def learn(self, lesson: Lesson, say: Say) -> Learned:
+        """Puts views into the bank, and scores each image but for what came from it."""
+        net, options = self._net, self._options
+        if net.weights.source in WITHOUT_PHOTOGRAPHS:
+            net.settle(lesson.images[:SETTLED_BY], lesson.spec)
+        embedding = net.embedding_graph(lesson.spec)
+        decoder = decoder_for(embedding)
+        bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed)
+        self._n_vectors = len(bank.vectors)
+        say(f"bank: {self._n_vectors} vectors of {bank.vectors.shape[1]}")
+        graph = with_search(embedding, bank.vectors)
+        held_out = held_out_scores(graph, lesson.images, bank, decoder)
+        net.set_bank(bank.vectors)
+        shipped = freeze_bias(graph, bank.vectors)
+        return Learned(shipped, decoder, held_out, lambda image: net.score(image, lesson.spec, decoder))
+
+    def record(self, facts: Facts) -> Training:
+        """How to make it again."""
+        return Training(
+            images=facts.images,
+            image_sizes_px=facts.image_sizes_px,
+            backbone=self._options.backbone,
+            layers=self._net.layers,
+            weights=self._net.weights,
+            bank_vectors=self._n_vectors,
+            augmentation=facts.augmentation,
+            seed=self._options.seed,
+            versions=facts.versions,
+        )

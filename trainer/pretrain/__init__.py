@@ -1,0 +1,1 @@
+"""Makes the starter weights, from pictures of made-up parts alone."""
