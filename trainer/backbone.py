@@ -152,6 +152,11 @@ def settle_statistics(extractor: torch.nn.Module, images: Iterable[Image], spec:
     An untrained network needs it, since the signal shrinks from layer to layer with the untouched ones (mean 0,
     variance 1); one that was trained on pictures without photographs sees far better with it.
     """
+    settle(extractor, (tensor_of(image, spec) for image in images))
+
+
+def settle(extractor: torch.nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """The same from tensors as the network takes them, (n, 3, h, w)."""
     import torch
 
     norms = [module for module in extractor.modules() if isinstance(module, torch.nn.BatchNorm2d)]
@@ -160,8 +165,8 @@ def settle_statistics(extractor: torch.nn.Module, images: Iterable[Image], spec:
         norm.momentum = None  # a plain average over all images
         norm.train()
     with torch.no_grad():
-        for image in images:
-            extractor(tensor_of(image, spec))
+        for pixels in batches:
+            extractor(pixels)
     extractor.eval()
 
 
