@@ -54,7 +54,7 @@ lock: $(READY)  ## renew the hashed lock files
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
 
-starter: $(READY)  ## train the starter weights again (three hours on two cores)
+starter: $(READY)  ## train the starter weights again (four hours on two cores)
 	mkdir -p out
 	$(BIN)/mekiki-train pretrain --task kinds --out out/kinds1.pth --pictures 600 --batch 32 --steps 1600 --seed 0
 	$(BIN)/mekiki-train pretrain --task kinds --out out/kinds.pth --pictures 600 --batch 32 --steps 900 --seed 1 --start out/kinds1.pth

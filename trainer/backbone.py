@@ -155,6 +155,11 @@ def settle_statistics(
     variance 1); one that was trained on pictures without photographs sees far better with it. `but` names tensors:
     a layer whose running mean is among them keeps its statistics.
     """
+    settle(extractor, (tensor_of(image, spec) for image in images), but)
+
+
+def settle(extractor: torch.nn.Module, batches: Iterable[torch.Tensor], but: Container[str] = ()) -> None:
+    """The same from tensors as the network takes them, (n, 3, h, w)."""
     import torch
 
     norms = [
@@ -167,8 +172,8 @@ def settle_statistics(
         norm.momentum = None  # a plain average over all images
         norm.train()
     with torch.no_grad():
-        for image in images:
-            extractor(tensor_of(image, spec))
+        for pixels in batches:
+            extractor(pixels)
     extractor.eval()
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """mekiki-train compare --data screws/ --candidates all --out screws.study --limit 20
   mekiki-train compare --data screws/ --candidates 3.toml --out screws.study --conditions noise,jpeg:0.8 --jobs 4"""
-_USUAL = 0.5
 _PROTOCOLS: tuple["Protocol", ...] = ("matched", "frozen")
 # What does not change what is found.
 _NOT_ASKED = ("run", "data", "out", "jobs", "ray")
@@ -104,9 +103,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _conditions(arguments: argparse.Namespace) -> tuple["Condition", ...]:
-    from trainer.conditions import all_conditions, eight, parse_conditions
+    from trainer.conditions import USUAL, all_conditions, eight, parse_conditions
 
-    strength = _USUAL if arguments.strength is None else arguments.strength
+    strength = USUAL if arguments.strength is None else arguments.strength
     match arguments.conditions:
         case "eight":
             return eight(strength)

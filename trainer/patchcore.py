@@ -18,7 +18,7 @@ from models.manifest import PatchcoreDecoder, Preprocess, Weights
 from models.patchcore import OUTPUT, score_of
 from models.prediction import Image
 from trainer.anomaly.graph import graph_of
-from trainer.backbone import settle_statistics, tensor_of
+from trainer.backbone import read_state, settle_statistics, tensor_of
 from trainer.trunks import layers_of, load_trunks
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ class Patchcore:
             warnings.simplefilter("ignore")  # anomalib's imports deprecate each other at length
             from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
-        self.backbone, self.weights, self.layers = backbone, weights, layers_of(backbone, weights_file)
+        state = {} if weights_file is None else read_state(weights_file)
+        self.backbone, self.weights, self.layers = backbone, weights, layers_of(backbone, state)
         torch.manual_seed(seed)
         self.model: Any = PatchcoreModel(layers=list(self.layers), backbone=backbone, pre_trained=False).eval()
         if weights_file is not None:
-            self.model.feature_extractor.feature_extractor = load_trunks(self._network, backbone, weights_file)
+            self.model.feature_extractor.feature_extractor = load_trunks(self._network, backbone, state, weights_file)
 
     @property
     def _network(self) -> torch.nn.Module:

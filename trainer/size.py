@@ -21,7 +21,7 @@ from trainer.backbone import MEAN_RGB, STD_RGB
 if TYPE_CHECKING:
     from trainer.patchcore import Patchcore
 
-SIZES_PX = (256, 320, 384, 448, 480, 512, 544, 640)
+SIZES_PX = (256, 320, 384, 448, 480, 512)
 PROBE_PX = 256
 _MULTIPLE_PX = 32  # the coarsest stride of common backbones
 _DETAIL_WANTED = 0.97  # gives real screws 448 px; `python -m tests.bench.screws` measures what that is worth
@@ -94,7 +94,7 @@ def choose_size(
 ) -> SizeChoice:
     """The smallest size that keeps the detail, or the largest that fits the cycle if that is less.
 
-    `fine_alone`: the network has no layer at stride 16, and gets 1.07 times that size or the next larger.
+    `fine_alone`: the network has no layer at stride 16, and gets 1.07 times that size, or the next larger there is.
 
     `probe(frame)` returns the measured seconds per frame at PROBE_PX: of the resize, and of the rest,
     which grows with the area.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.backbone import feature_layers, load_state, read_state
+from trainer.backbone import feature_layers, load_state
 
 if TYPE_CHECKING:
     import torch
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 COMPARING = "comparing."  # what the names of the second trunk's tensors begin with
 
 
-def layers_of(backbone: str, file: Path | None) -> tuple[str, ...]:
-    """Names of the layers to look at. Raises ConfigError as `feature_layers` and `read_state`."""
+def layers_of(backbone: str, state: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the layers to look at, for weights by name. Raises ConfigError as `feature_layers`."""
     layers = feature_layers(backbone)
-    return layers[:1] if file is not None and _second_in(read_state(file)) else layers
+    return layers[:1] if _second_in(state) else layers
 
 
-def load_trunks(network: torch.nn.Module, backbone: str, file: Path) -> torch.nn.Module:
+def load_trunks(network: torch.nn.Module, backbone: str, state: dict[str, Any], file: Path) -> torch.nn.Module:
     """`network`, which gives the maps of `layers_of`, with its weights, joined with the second trunk if there is one.
 
-    Raises ConfigError where they are of another backbone.
+    `state` came from `file`. Raises ConfigError where it is of another backbone.
     """
-    state = read_state(file)
     load_state(network, state, file)
     if not (own := _second_in(state)):
         return network

@@ -268,6 +268,15 @@ def test_whatever_decides_what_comes_out_of_a_fit_makes_another_key(keys, plates
     assert len({first, *others, keys()}) == 8
 
 
+def test_other_starter_weights_make_another_key_where_none_were_given(keys, tmp_path, monkeypatch):
+    plain, given = keys(candidate=Candidate(name="a", family="anomaly")), keys()
+    (tmp_path / "starter").mkdir()
+    (tmp_path / "starter/resnet18.pth").write_bytes(b"later ones")
+    monkeypatch.setattr("trainer.backbone.STARTER", tmp_path / "starter")
+    assert keys(candidate=Candidate(name="a", family="anomaly")) != plain
+    assert keys() == given
+
+
 def test_what_is_tested_on_is_no_part_of_a_fits_key_but_of_its_tests(keys, plates):
     pool = read_pool(plates.root)
     one, other = make_splits(pool, Wanted(limit=4)) + make_splits(pool, Wanted(limit=4, seed=1))

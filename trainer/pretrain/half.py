@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from models.files import write_whole
 
 
 def write_half(state: dict[str, Any], out: Path) -> None:
     """Writes a state dict with its floats as FP16; whole or not at all."""
     import torch
 
-    part = out.with_name(out.name + ".part")
-    half = {n: (v.half() if v.is_floating_point() else v).cpu().contiguous() for n, v in state.items()}
-    torch.save(half, part)
-    part.rename(out)
+    content = BytesIO()
+    torch.save({n: (v.half() if v.is_floating_point() else v).cpu().contiguous() for n, v in state.items()}, content)
+    write_whole(out, content.getvalue())
 
 
 if __name__ == "__main__":

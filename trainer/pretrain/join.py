@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.backbone import normalise, read_state
+from trainer.backbone import normalise, read_state, settle
 from trainer.pretrain.half import write_half
 from trainer.pretrain.lines import GOOD, Lines, render_lines
 from trainer.trunks import COMPARING, new_trunk
@@ -64,15 +64,8 @@ def variance_of(trunk: torch.nn.Module, lines: Lines) -> float:
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    norms = [module for module in trunk.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average
-    trunk.train()
+    settle(trunk, _good(lines))
     with torch.no_grad():
-        for pixels in _good(lines):
-            trunk(pixels)
-        trunk.eval()
         found = torch.cat([F.avg_pool2d(trunk(pixels)[0], 3, 1, 1) for pixels in _good(lines)])
     return found.var(dim=(0, 2, 3)).sum().item()
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.backbone import normalise
+from trainer.pretrain.episodes import CELL_PX, CROP_PX
 from trainer.progress import progress
 from trainer.synth.arrays import F32, blur, f32
 from trainer.synth.blemishes import KINDS, paint_blemish
@@ -23,8 +24,6 @@ from trainer.synth.textures import draw_texture
 if TYPE_CHECKING:
     import torch
 
-CROP_PX = 128
-CELL_PX = 8
 POOL_PX = 512
 _COVERED = 0.25  # share of a cell from which it counts as defective
 _SOUND = 0.3  # weight of sound cells, which are most

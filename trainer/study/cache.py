@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from models import __version__
 from models.base import Frozen, Sha256
 from models.files import make_folder, sha256_of, write_whole
 from models.manifest import Threshold
+from trainer import backbone
 from trainer.conditions import Condition
 from trainer.study.pool import Source
 from trainer.study.splits import Split
@@ -75,11 +77,14 @@ class Place:
 def place_of(  # noqa: PLR0913, PLR0917 - what comes out of a fit hangs on all of it
     work: Path, candidate: Candidate, split: Split, learn: Condition, seed: int, policy: str
 ) -> Place:
-    """By the candidate with its weights, what it learns from under which condition, the seed, and mekiki's version."""
+    """By the candidate with its weights, what it learns from under which condition, the seed, and mekiki's version.
+
+    Where no weights are given, those that ship stand for them: what a hub's cache on this machine holds is not asked.
+    """
     weights = candidate.options.get("weights")
     told = {
         "candidate": candidate.model_dump(mode="json"),
-        "weights": None if weights is None else sha256_of(Path(str(weights))),
+        "weights": _shipped(backbone.STARTER) if weights is None else sha256_of(Path(str(weights))),
         "condition": learn.model_dump(mode="json"),
         "learn": [(source.sha256, source.name) for source in split.learn],
         "seed": seed,
@@ -101,6 +106,11 @@ def keep(path: Path, found: Frozen) -> None:
     """Writes it, whole or not at all."""
     make_folder(path.parent)
     write_whole(path, found.model_dump_json(indent=1).encode())
+
+
+@cache
+def _shipped(folder: Path) -> str:
+    return _digest({path.name: sha256_of(path) for path in folder.glob("*.pth")})
 
 
 def _digest(told: object) -> str:
