@@ -16,8 +16,8 @@ from models.prediction import Image
 from trainer.augment import views_of
 from trainer.coreset import choose_bank
 from trainer.embed import Pipeline
-from trainer.patchcore import BANK_BIAS, FORBIDDEN, bias_of
 from trainer.progress import progress
+from trainer.search import BANK_BIAS, FORBIDDEN, bias_of
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -124,15 +124,16 @@ def probe_cost(net: Patchcore, frame: Image, bank_size: int) -> tuple[float, flo
     """Seconds per frame at PROBE_PX, measured with a random bank: of the resize, and of all else."""
     from models.runner import Runner
     from trainer.export import save_ir
-    from trainer.patchcore import decoder_for, freeze_bias, with_search
+    from trainer.reading import decoder_for
+    from trainer.search import freeze_bias, with_search
 
     spec = spec_for(PROBE_PX, frame)
     graph = net.embedding_graph(spec)
-    decoder, width = decoder_for(graph), graph.outputs[0].partial_shape[1].get_length()
+    decoder, width = decoder_for(graph, net.reading), graph.outputs[0].partial_shape[1].get_length()
     bank = np.random.default_rng(0).standard_normal((bank_size, width), dtype=np.float32)
     small = np.zeros((spec.height_px, spec.width_px, 3), np.uint8)
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
-        save_ir(freeze_bias(with_search(graph, bank), bank), Path(work) / MODEL_XML)
+        save_ir(freeze_bias(with_search(graph, bank, net.reading), bank), Path(work) / MODEL_XML)
         runner = Runner(Path(work) / MODEL_XML, decoder, "f32")
         whole, rest = _seconds_of(lambda: runner.predict(frame)), _seconds_of(lambda: runner.predict(small))
     return max(0.0, whole - rest), rest

@@ -183,7 +183,7 @@ def test_a_backbone_that_timm_does_not_know(refused, data, out):
     ("option", "value", "complaint"),
     [
         ("--family", "horoscope", "argument --family: invalid choice: 'horoscope' (choose from"),
-        ("--model", "padim", "argument --model: invalid choice: 'padim' (choose from"),
+        ("--model", "horoscope", "argument --model: invalid choice: 'horoscope' (choose from"),
         ("--image-size", "0", "argument --image-size: 0: 1 to 4096 pixels were wanted, such as 384"),
         ("--image-size", "-32", "argument --image-size: -32: 1 to 4096 pixels"),
         ("--image-size", "384px", "argument --image-size: 384px: 1 to 4096 pixels"),

@@ -16,7 +16,9 @@ from trainer.bank import Bank, held_out_scores, make_bank
 from trainer.embed import Pipeline
 from trainer.export import save_ir
 from trainer.parity import MAX_RELATIVE, check_parity
-from trainer.patchcore import BANK_BIAS, FORBIDDEN, Patchcore, bias_of, decoder_for, freeze_bias, with_search
+from trainer.patchcore import Patchcore
+from trainer.reading import COARSE, FINE_ALONE, decoder_for, reading_of, smoothed
+from trainer.search import BANK_BIAS, FORBIDDEN, bias_of, freeze_bias, with_search
 from trainer.size import spec_for
 
 PLAIN = Augmentation(angles_deg=(0,), shift=0, brightness=0)
@@ -250,3 +252,18 @@ def test_same_seed_same_untrained_network_and_another_seed_another(torch):
 
 def test_the_score_is_a_mean_of_a_quarter_percent_of_the_patches(embedding):
     assert decoder_for(embedding) == PatchcoreDecoder(kind="patchcore", top_patches=1)
+
+
+def test_features_of_the_finest_layer_alone_are_read_over_one_percent(embedding):
+    assert reading_of(["layer2", "layer3"]) == COARSE
+    assert decoder_for(embedding, reading_of(["layer2"])) == PatchcoreDecoder(kind="patchcore", top_patches=1)
+    assert FINE_ALONE.share == 0.01
+
+
+def test_the_graph_smooths_the_map_as_torch_does(embedding, images, bank, searched, torch):
+    plain = run_graph(searched, images[0][None], bias_of(bank.vectors))[0, 0]
+    calm = run_graph(with_search(embedding.clone(), bank.vectors, FINE_ALONE), images[0][None], bias_of(bank.vectors))
+    want = smoothed(torch.from_numpy(plain.copy()), FINE_ALONE).numpy()
+    np.testing.assert_allclose(calm[0, 0], want, rtol=1e-5)
+    assert calm.max() < plain.max()
+    np.testing.assert_allclose(smoothed(torch.full((9, 9), 2.5), FINE_ALONE), 2.5, rtol=1e-6)  # borders neither

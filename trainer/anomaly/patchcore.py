@@ -8,7 +8,9 @@ from models.manifest import Training
 from models.prediction import Image
 from trainer.anomaly.model import SETTLED_BY, WITHOUT_PHOTOGRAPHS, Facts, Learned, Lesson, Say, Setup
 from trainer.bank import held_out_scores, make_bank
-from trainer.patchcore import Patchcore, decoder_for, freeze_bias, with_search
+from trainer.patchcore import Patchcore
+from trainer.reading import decoder_for
+from trainer.search import freeze_bias, with_search
 from trainer.size import choose_size, probe_cost
 
 
@@ -40,11 +42,11 @@ class PatchcoreModel:
         if net.weights.source in WITHOUT_PHOTOGRAPHS:
             net.settle(lesson.images[:SETTLED_BY], lesson.spec)
         embedding = net.embedding_graph(lesson.spec)
-        decoder = decoder_for(embedding)
+        decoder = decoder_for(embedding, net.reading)
         bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed)
         self._n_vectors = len(bank.vectors)
         say(f"bank: {self._n_vectors} vectors of {bank.vectors.shape[1]}")
-        graph = with_search(embedding, bank.vectors)
+        graph = with_search(embedding, bank.vectors, net.reading)
         held_out = held_out_scores(graph, lesson.images, bank, decoder)
         net.set_bank(bank.vectors)
         shipped = freeze_bias(graph, bank.vectors)

@@ -1,0 +1,63 @@
+"""How a map of patch distances becomes a score: how far it is smoothed, and the mean of how many patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.manifest import PatchcoreDecoder
+
+if TYPE_CHECKING:
+    import openvino as ov
+    import torch
+
+_REACH = 3  # standard deviations of the Gaussian
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`share` of the patches, the largest, have the score as their mean; `sigma` in patches, 0 leaves the map alone."""
+
+    share: float
+    sigma: float
+
+    @property
+    def kernel(self) -> NDArray[np.float64] | None:
+        """One line of the Gaussian, sum 1; None where nothing is smoothed."""
+        if self.sigma == 0:
+            return None
+        reach = round(_REACH * self.sigma)
+        line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.sigma) ** 2)
+        return np.asarray(line / line.sum())
+
+
+COARSE = Reading(share=0.0025, sigma=0)  # a coarser layer among the features makes neighbours alike already
+# Roth et al. smooth the map (arXiv 2106.08265), Damm et al. read the highest 1 % (arXiv 2405.14529).
+FINE_ALONE = Reading(share=0.01, sigma=1)
+
+
+def reading_of(layers: Sequence[str]) -> Reading:
+    """For features of these layers. `python -m tests.bench.starter` shows what it is worth."""
+    return FINE_ALONE if len(layers) == 1 else COARSE
+
+
+def decoder_for(graph: ov.Model, reading: Reading = COARSE) -> PatchcoreDecoder:
+    """How many patches the score is a mean of, for a graph's map of patches (1, d, h, w)."""
+    rows, columns = (graph.outputs[0].partial_shape[axis].get_length() for axis in (2, 3))
+    return PatchcoreDecoder(kind="patchcore", top_patches=max(1, round(reading.share * rows * columns)))
+
+
+def smoothed(distances: torch.Tensor, reading: Reading) -> torch.Tensor:
+    """A map (h, w) under the Gaussian, its border repeated outwards."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+
+    if (kernel := reading.kernel) is None:
+        return distances
+    line, reach = torch.from_numpy(kernel.astype(np.float32)), len(kernel) // 2
+    padded = F.pad(distances[None, None], [reach] * 4, mode="replicate")
+    return F.conv2d(padded, torch.outer(line, line)[None, None])[0, 0]
