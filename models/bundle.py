@@ -42,7 +42,8 @@ def open_bundle(path: Path) -> Bundle:
     manifest = parse_manifest(text, str(path / MANIFEST))
     found = _files_in(path)
     wanted = set(manifest.files)
-    for name in (MODEL_XML, MODEL_BIN, *(golden.file for golden in manifest.golden)):
+    pose = () if manifest.pose is None else (manifest.pose.file,)
+    for name in (MODEL_XML, MODEL_BIN, *pose, *(golden.file for golden in manifest.golden)):
         if name not in wanted:
             raise BundleError(f"{path / MANIFEST}: names no {name}; make the bundle again")
     if missing := sorted(wanted - found):

@@ -35,8 +35,8 @@ from models.verdict import Outcome
 __all__ = [
     "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
     "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining", "LabelDecoder", "Manifest", "Parity",
-    "PatchcoreDecoder", "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold", "ThresholdPolicy",
-    "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
+    "PatchcoreDecoder", "Pose", "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold",
+    "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
@@ -63,6 +63,24 @@ class Preprocess(Frozen):
     fit: Literal["stretch", "letterbox"] = "stretch"
     channels: Literal["rgb", "bgr"] = "rgb"  # the order that the network sees; mean and std stay red first
     pad: float = Field(default=114, ge=0, le=255)
+
+
+class Pose(Frozen):
+    """How a part is found in a frame and laid upright before the graph sees it; `models/upright.py` does it."""
+
+    file: FileName  # the template of its edges, and which pixels are the part
+    sizes: tuple[
+        Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]
+    ]  # that parts have, against the template
+    turns_deg: tuple[float, float]  # in which they lie
+    least_match: float = Field(gt=0, le=1)  # below it there is no part: `unknown`
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name, (low, high) in (("sizes", self.sizes), ("turns_deg", self.turns_deg)):
+            if not low <= high or high - low > 360:
+                raise ValueError(f"{name} from {low} to {high}, a range was wanted")
+        return self
 
 
 class PatchcoreDecoder(Frozen):
@@ -145,6 +163,7 @@ class Manifest(Frozen):
     created_at: AwareDatetime
     mekiki: str
     made_from: Sha256 | None = None  # digest of the bundle that this one is but for its threshold; null: of a fit
+    pose: Pose | None = None  # null: the whole frame is looked at as it is
     preprocess: Preprocess
     precision: Precision
     decoder: Decoder
@@ -162,6 +181,8 @@ class Manifest(Frozen):
             if not isinstance(part, wanted):
                 got, names = type(part).__name__, " or ".join(kind.__name__ for kind in wanted)
                 raise ValueError(f"family {self.family} with a {name} of {got}, {names} was wanted")
+        if self.pose is not None and not isinstance(self.decoder, PatchcoreDecoder | HeatmapDecoder):
+            raise ValueError(f"a pose with a decoder of {self.decoder.kind}, one of heatmaps was wanted")
         return self
 
 

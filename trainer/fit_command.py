@@ -16,7 +16,7 @@ EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 _FAMILIES = {
     "anomaly": (
         ("patchcore", "padim", "stfpm", "supersimplenet", "draem"),
-        {"backbone", "cycle_time_s", "bank", "augment", "steps", "batch"},
+        {"backbone", "cycle_time_s", "bank", "augment", "upright", "steps", "batch"},
     ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
     "classification": (("timm",), {"backbone", "steps", "batch"}),
@@ -119,6 +119,12 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
         default=argparse.SUPPRESS,
         choices=["auto", "on", "off"],
         help="turned views to learn from (auto: if poses vary)",
+    )
+    group.add_argument(
+        "--upright",
+        default=argparse.SUPPRESS,
+        choices=["auto", "on", "off"],
+        help="find the part and look at it upright, and at nothing beside it (auto: if poses vary)",
     )
 
 

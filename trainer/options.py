@@ -38,6 +38,7 @@ class FitOptions(Common):
     cycle_time_s: float = 1.0
     bank: int = 10_000
     augment: str = "auto"
+    upright: str = "auto"
     steps: int | None = None
     batch: int | None = None
 
