@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.prediction import Image
+from models.resize import for_frames
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -47,8 +48,7 @@ class Pipeline:
         if size not in self._queues:
             for queue in self._queues.values():
                 queue.wait_all()
-            graph = self._graph.clone()
-            graph.reshape({"frame": [1, height_px, width_px, 3]})
+            graph = for_frames(self._graph, height_px, width_px)
             config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
             queue = ov.AsyncInferQueue(self._core.compile_model(graph, "CPU", config))
             queue.set_callback(self._finished)
