@@ -31,11 +31,11 @@ class Pipeline:
         self._queues: dict[tuple[int, int], ov.AsyncInferQueue] = {}
         self._failure: Exception | None = None
 
-    def run(self, items: Iterable[tuple[Any, Image]], extra: dict[str, F32] | None = None) -> None:
-        """Sends every (key, image) through; returns when the last one is done."""
+    def run(self, items: Iterable[tuple[Any, Image]], others: Callable[[Any], dict[str, F32]] = lambda _: {}) -> None:
+        """Sends every (key, image) through, with the other inputs of that key; returns when the last one is done."""
         for key, image in items:
             queue = self._queue(image.shape[0], image.shape[1])
-            queue.start_async({"frame": image[None], **(extra or {})}, key)
+            queue.start_async({"frame": image[None], **others(key)}, key)
         for queue in self._queues.values():
             queue.wait_all()
         if self._failure is not None:
