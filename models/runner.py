@@ -20,6 +20,7 @@ from models.decoding import Found, decode, outputs_of
 from models.errors import ModelError
 from models.manifest import Decoder, Precision
 from models.prediction import Image, Prediction
+from models.resize import for_frames
 from models.upright import Upright, View, on_frame, read_upright
 
 if TYPE_CHECKING:
@@ -179,9 +180,7 @@ class _Compiled:
     def _compile(self, height_px: int, width_px: int) -> "ov.CompiledModel":
         """A static shape and a stated precision: neither is left to a device's silent default."""
         try:
-            model = self._model.clone()
-            model.reshape([1, height_px, width_px, 3])
-            return self._core.compile_model(model, self.device, self._config)
+            return self._core.compile_model(for_frames(self._model, height_px, width_px), self.device, self._config)
         except RuntimeError as error:
             raise ModelError(
                 f"{self.device}: cannot compile for {width_px}x{height_px} px at {self.precision} ({_short(error)}); "

@@ -40,19 +40,16 @@ def make_bank(embedding: ov.Model, images: Sequence[Image], plan: Augmentation, 
     Raises ModelError when the network gives NaN or infinity, DatasetError when all vectors kept come
     from one image, which then could not be held out.
     """
-    views = len(plan.angles_deg)
-    count = len(images) * views
-    share = MAX_PATCHES // count
-    parts: dict[int, F32] = {}
+    count = len(images) * len(plan.angles_deg)
+    width, rows, columns = (axis.get_length() for axis in list(embedding.outputs[0].partial_shape)[1:])
+    share = min(rows * columns, MAX_PATCHES // count)
+    found = np.empty((count, share, width), np.float32)  # there may be too many to gather them first and copy them once
 
     def keep(key: int, output: F32) -> None:
-        parts[key] = _thinned(output.reshape(output.shape[0], -1).T, share, np.random.default_rng((seed, key)))
+        found[key] = _thinned(output.reshape(width, -1).T, share, np.random.default_rng((seed, key)))
 
     Pipeline(embedding, keep).run(progress(_keyed_views(images, plan, seed), "learn", total=count))
-    patches = np.concatenate([parts[key] for key in range(count)])
-    source = np.repeat(np.arange(count) // views, [len(parts[key]) for key in range(count)])
-    if not np.isfinite(patches).all():
-        raise ModelError("the network gives NaN or infinity on good images; give other --weights")
+    patches, source = found.reshape(-1, width), np.repeat(np.arange(len(images)), count // len(images) * share)
     chosen = choose_bank(patches, size, seed)
     if len(np.unique(source[chosen])) < 2:
         raise DatasetError(f"--bank {size}: what was kept comes from one image alone; raise --bank or add good images")
@@ -65,9 +62,10 @@ def _keyed_views(images: Sequence[Image], plan: Augmentation, seed: int) -> Iter
 
 
 def _thinned(vectors: F32, share: int, rng: np.random.Generator) -> F32:
-    if len(vectors) > share:
-        vectors = vectors[rng.choice(len(vectors), share, replace=False)]
-    return np.ascontiguousarray(vectors)
+    """At most `share` of a view's. Raises ModelError when there is NaN or infinity among them."""
+    if not np.isfinite(vectors).all():
+        raise ModelError("the network gives NaN or infinity on good images; give other --weights")
+    return vectors[rng.choice(len(vectors), share, replace=False)] if len(vectors) > share else vectors
 
 
 def held_out_scores(graph: ov.Model, images: Sequence[Image], bank: Bank, decoder: PatchcoreDecoder) -> list[float]:
@@ -82,8 +80,8 @@ def held_out_scores(graph: ov.Model, images: Sequence[Image], bank: Bank, decode
     def note(key: int, distances: F32) -> None:
         scores[key] = score_of(distances[0], decoder)
 
-    pipeline = Pipeline(graph, note)
-    for key, image in enumerate(progress(images, "hold out")):
-        hidden = np.where((bank.source == key)[None, :, None, None], FORBIDDEN, bias).astype(np.float32)
-        pipeline.run([(key, image)], {BANK_BIAS: hidden})
+    def hidden(key: int) -> dict[str, F32]:
+        return {BANK_BIAS: np.where((bank.source == key)[None, :, None, None], FORBIDDEN, bias)}
+
+    Pipeline(graph, note).run(enumerate(progress(images, "hold out")), hidden)
     return [scores[key] for key in range(len(images))]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.prediction import Image
+from models.resize import for_frames
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -30,11 +31,11 @@ class Pipeline:
         self._queues: dict[tuple[int, int], ov.AsyncInferQueue] = {}
         self._failure: Exception | None = None
 
-    def run(self, items: Iterable[tuple[Any, Image]], extra: dict[str, F32] | None = None) -> None:
-        """Sends every (key, image) through; returns when the last one is done."""
+    def run(self, items: Iterable[tuple[Any, Image]], others: Callable[[Any], dict[str, F32]] = lambda _: {}) -> None:
+        """Sends every (key, image) through, with the other inputs of that key; returns when the last one is done."""
         for key, image in items:
             queue = self._queue(image.shape[0], image.shape[1])
-            queue.start_async({"frame": image[None], **(extra or {})}, key)
+            queue.start_async({"frame": image[None], **others(key)}, key)
         for queue in self._queues.values():
             queue.wait_all()
         if self._failure is not None:
@@ -47,8 +48,7 @@ class Pipeline:
         if size not in self._queues:
             for queue in self._queues.values():
                 queue.wait_all()
-            graph = self._graph.clone()
-            graph.reshape({"frame": [1, height_px, width_px, 3]})
+            graph = for_frames(self._graph, height_px, width_px)
             config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
             queue = ov.AsyncInferQueue(self._core.compile_model(graph, "CPU", config))
             queue.set_callback(self._finished)

@@ -6,6 +6,7 @@ import sys
 BENCHMARKS = (
     "edge_size",
     "lossless",
+    "resize",
     "throughput",
     "latency",
     "cameras",

@@ -16,6 +16,7 @@ import numpy as np
 
 from models.bundle import open_bundle
 from models.images import read_image
+from models.resize import for_frames
 from tests.bench.line import line, make_line
 from tests.edge.box import Box, Subscriber
 
@@ -39,8 +40,7 @@ def bare_fps(bundle_path: Path, frames: Path) -> float:
 
     bundle, images = open_bundle(bundle_path), [read_image(path)[None] for path in sorted(frames.iterdir())]
     core = ov.Core()
-    model = core.read_model(bundle.model_xml)
-    model.reshape([1, *images[0].shape[1:]])
+    model = for_frames(core.read_model(bundle.model_xml), *images[0].shape[1:3])
     config = {"INFERENCE_PRECISION_HINT": bundle.manifest.precision, "PERFORMANCE_HINT": "LATENCY"}
     jobs = ov.AsyncInferQueue(core.compile_model(model, "CPU", config))
     for image in images:

@@ -5,6 +5,7 @@ import pytest
 
 from models.letterbox import Letterboxed, letterbox, scaled_size
 from models.manifest import Preprocess
+from models.resize import for_frames
 from trainer.detection.reference import letterboxed
 
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -23,7 +24,7 @@ def run(image: np.ndarray, spec: Preprocess) -> tuple[np.ndarray, np.ndarray, np
 
     nodes = letterbox(spec)
     model = ov.Model([nodes.pixels, nodes.content_px, nodes.factor], [nodes.frame], "letterbox")
-    model.reshape([1, *image.shape])
+    model = for_frames(model, *image.shape[:2])
     found = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image[None])
     return np.array(found[0][0]), np.array(found[1]), np.array(found[2])
 

@@ -5,6 +5,7 @@ import pytest
 
 from models.manifest import Preprocess
 from models.preprocess import with_preprocess
+from models.resize import for_frames
 
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 PLAIN = ((0, 0, 0), (1, 1, 1))
@@ -34,8 +35,7 @@ def identity():
             seen = op.parameter([1, 3, spec.height_px, spec.width_px], np.float32, name="image")
             model = ov.Model([op.multiply(seen, np.float32(2))], [seen], "twice")
             made[spec] = with_preprocess(model, spec)
-        model = made[spec].clone()
-        model.reshape([1, *image.shape])
+        model = for_frames(made[spec], *image.shape[:2])
         out = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image[None])
         return np.array(out[0][0]) / 2
 

@@ -8,6 +8,7 @@ from models.errors import DatasetError, ModelError
 from models.images import read_image
 from models.manifest import Augmentation, PatchcoreDecoder
 from models.patchcore import OUTPUT
+from models.resize import for_frames
 from models.runner import Runner
 from tests import tiny
 from tests.trainer.conftest import BANK, new_network
@@ -18,7 +19,7 @@ from trainer.export import save_ir
 from trainer.parity import MAX_RELATIVE, check_parity
 from trainer.patchcore import Patchcore
 from trainer.reading import COARSE, FINE_ALONE, decoder_for, reading_of, smoothed
-from trainer.search import BANK_BIAS, FORBIDDEN, bias_of, freeze_bias, with_search
+from trainer.search import FORBIDDEN, bias_of, freeze_bias, with_search
 from trainer.size import spec_for
 
 PLAIN = Augmentation(angles_deg=(0,), shift=0, brightness=0)
@@ -32,8 +33,7 @@ def brute_force(vectors, bank):
 def run_graph(graph, *inputs):
     import openvino as ov
 
-    graph = graph.clone()
-    graph.reshape({"frame": list(inputs[0].shape), **({} if len(inputs) == 1 else {BANK_BIAS: list(inputs[1].shape)})})
+    graph = for_frames(graph, *inputs[0].shape[1:3])
     return ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
 
 
