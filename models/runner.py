@@ -67,6 +67,12 @@ class Runner:
         twin._requests = OrderedDict()
         return twin
 
+    def for_views(self) -> "Runner":
+        """A runner of the same compiled models for parts that are upright already."""
+        views = self.twin()
+        views._upright = None
+        return views
+
     def warm_up(self, height_px: int, width_px: int) -> None:
         """Compiles for a frame size and runs it once, so that the first part is not the slow one."""
         self.predict(np.zeros((height_px, width_px, 3), np.uint8))

@@ -113,7 +113,7 @@ class Search:
         small = _halved(template)
         self._tries = [(turn, size) for size in _sizes(*sizes) for turn in _turns(*turns_deg)]
         spectra = np.stack([_turned_on_canvas(small, turn, size) for turn, size in self._tries])
-        self._weights = np.abs(spectra).sum(axis=(1, 2)) + 1e-6
+        self._fair = np.array([_fair(size) for _, size in self._tries]) / (np.abs(spectra).sum(axis=(1, 2)) + 1e-6)
         self._spectra = np.conj(np.fft.fft2(spectra)).astype(np.complex64)
 
     def find(self, field: Field) -> Place:
@@ -131,7 +131,7 @@ class Search:
         canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
         found = np.fft.ifft2(np.fft.fft2(canvas)[None] * self._spectra).real
         rows, columns = (_near(side) for side in small.shape)  # the part's middle lies in the frame
-        inside = found[:, rows][:, :, columns] / self._weights[:, None, None]
+        inside = found[:, rows][:, :, columns] * self._fair[:, None, None]
         peaks = inside.reshape(len(inside), -1)
         for index in np.argsort(-peaks.max(axis=1))[:_BEST]:
             row, column = divmod(int(peaks[index].argmax()), len(columns))
@@ -154,7 +154,7 @@ class Search:
                 row, column = divmod(int(np.argmax(agreed)), agreed.shape[1])
                 by = complex(column + _between(agreed[row], column), row + _between(agreed[:, column], row))
                 moved = place.moved(by - complex(_SHIFT, _SHIFT))
-                yield replace(moved, match=float(agreed[row, column]) / self._weight)
+                yield replace(moved, match=float(agreed[row, column]) * _fair(place.size) / self._weight)
 
     def _agreed(self, seen: Field) -> NDArray[np.float32]:
         """How far the directions agree with the template's, for each shift of it in a field that is a little larger."""
@@ -241,6 +241,15 @@ def _to_pixels(view: View, rows: int, columns: int) -> NDArray[np.float64]:
 def _matrix(arm: complex, start: complex) -> NDArray[np.float64]:
     """(2, 3), x + iy to start + arm * (x + iy)."""
     return np.array([[arm.real, -arm.imag, start.real], [arm.imag, arm.real, start.imag]])
+
+
+def _fair(size: float) -> float:
+    """What makes matches of different sizes comparable.
+
+    Edges are lines of one width w in every frame, so those of a part of that size are w / size wide for the template's
+    w: two Gaussian profiles of one height overlap by w / sqrt(1 + size^2), and small sizes would win.
+    """
+    return float(np.sqrt((1 + size**2) / 2))
 
 
 def _between(values: NDArray[np.float32], highest: int) -> float:

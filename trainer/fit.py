@@ -185,8 +185,8 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     """Threshold and parity on the IR that will ship."""
     threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
     say(threshold_words(threshold))
-    fresh = [image for image in _parity_images(good, judged) if looks.finds(image)] or good.images[:_PARITY_IMAGES]
-    parity = check_parity(fresh, lambda image: learned.torch_score(looks.see(image)), runner, threshold.ng_at_or_above)
+    fresh = [looks.see(image) for image in _parity_images(good, judged)]
+    parity = check_parity(fresh, learned.torch_score, runner.for_views(), threshold.ng_at_or_above)
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
     health = limits_of([measure(image) for image in good.images])
     say(health_words(health))
