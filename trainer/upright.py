@@ -18,7 +18,8 @@ from models.upright import SIDE, UPRIGHT, Field, Mask, Place, Search, Upright, e
 from trainer.outline import outline_of
 from trainer.progress import progress
 
-_ROUNDS = 3
+_ROUNDS = 4
+_FEW_PERCENT = 8
 _EXEMPLARS = 6
 _SIZES = (0.75, 1.33)  # that parts may have against each other
 _SAME_SIZE = 0.06
@@ -98,8 +99,8 @@ def _mean(fields: Sequence[Field]) -> Field:
 
 
 def _range_of(sizes: Sequence[float]) -> tuple[float, float]:
-    """One size where all are nearly the same: a finer look reaches the rest."""
-    low, high, usual = min(sizes), max(sizes), float(np.median(sizes))
+    """One size where most are nearly the same: a finer look reaches the rest. A few found wrong do not count."""
+    low, usual, high = (float(size) for size in np.percentile(sizes, (_FEW_PERCENT, 50, 100 - _FEW_PERCENT)))
     if high / usual < 1 + _SAME_SIZE and usual / low < 1 + _SAME_SIZE:
         return usual, usual
     return low / _SIZE_ROOM, high * _SIZE_ROOM
