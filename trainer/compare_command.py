@@ -17,7 +17,7 @@ _EXAMPLE = """mekiki-train compare --data screws/ --candidates all --out screws.
   mekiki-train compare --data screws/ --candidates 3.toml --out screws.study --conditions noise,jpeg:0.8 --jobs 4"""
 _PROTOCOLS: tuple["Protocol", ...] = ("matched", "frozen")
 # What does not change what is found.
-_NOT_ASKED = ("run", "data", "out", "jobs", "ray")
+_NOT_ASKED = ("run", "data", "out", "work", "jobs", "ray")
 
 
 def add_compare(subs: object) -> None:
@@ -55,6 +55,9 @@ def add_compare(subs: object) -> None:
     command.add_argument(
         "--ray", metavar="ADDRESS", help="spread fits over this Ray cluster, or `local`; needs the extra `ray`"
     )
+    command.add_argument(
+        "--work", type=Path, metavar="DIR3", help="where fits are kept (DIR2/work); studies that share it share them"
+    )
     command.add_argument("--lang", default="en", choices=["en", "ja"], help="of the report (%(default)s)")
 
 
@@ -67,6 +70,8 @@ def _add_splits(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="of each kind, to learn from (80%% of them if a candidate learns from defects, else none)",
     )
+    group.add_argument("--test-good", type=positive_int, metavar="N", help="good images to test on, at most (all)")
+    group.add_argument("--test-defects", type=positive_int, metavar="N", help="of each kind, to test on, at most (all)")
     group.add_argument(
         "--splits", type=positive_int, metavar="N", help="times that learned and tested are drawn (1 or 3)"
     )
