@@ -11,6 +11,7 @@ from trainer.arguments import seconds, seed, strength
 
 if TYPE_CHECKING:
     from trainer.conditions import Condition
+    from trainer.study.plan import Options
     from trainer.study.types import Protocol
 
 _EXAMPLE = """mekiki-train compare --data screws/ --candidates all --out screws.study --limit 20
@@ -95,16 +96,22 @@ def _add_conditions(group: argparse._ArgumentGroup) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from trainer.study.compare import STUDY, compare
-    from trainer.study.plan import Options
     from trainer.study.words import in_words
+
+    study, report = compare(options_of(arguments), partial(print, flush=True))
+    print(f"\n{in_words(study)}\nstudy: {arguments.out / STUDY}\nreport: {report}")
+    return DONE
+
+
+def options_of(arguments: argparse.Namespace) -> "Options":
+    """What was typed. Raises ConfigError for what cannot be meant."""
+    from trainer.study.plan import Options
 
     given = {name: value for name, value in vars(arguments).items() if name not in ("run", "strength")}
     given["conditions"] = _conditions(arguments)
     given["protocols"] = _protocols(arguments.protocols)
     given["defects"] = tuple(name for name in arguments.defects.split(",") if name)
-    study, report = compare(Options(**given, asked=_asked(arguments)), partial(print, flush=True))
-    print(f"\n{in_words(study)}\nstudy: {arguments.out / STUDY}\nreport: {report}")
-    return DONE
+    return Options(**given, asked=_asked(arguments))
 
 
 def _conditions(arguments: argparse.Namespace) -> tuple["Condition", ...]:
