@@ -10,10 +10,11 @@ from typing import Final
 from models.files import write_whole
 from trainer.original.parts import Part
 from trainer.original.tables import Section, Studies, Table, sections_of
+from trainer.study.phrases import Lang
 from trainer.study.report.found import Words
 from trainer.study.report.matrix import Entry
 from trainer.study.report.svg import N_COLOURS
-from trainer.study.report.write import Lang, words_of
+from trainer.study.report.write import words_of
 
 TABLE: Final = "table.md"
 PAGE: Final = "index.html"
