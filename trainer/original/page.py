@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from models.files import write_whole
 from trainer.original.parts import Part
@@ -26,10 +26,11 @@ def write_page(studies: Studies, folder: Path, lang: Lang, *, quick: bool) -> st
     """Writes both into `folder`, where each study lies below its name. Returns what `table.md` holds."""
     words = all_words(lang)
     sections = sections_of(studies, words)
-    notes = [words["intervals"], words["draws_mean"], *([words["quick"]] if quick else [])]
-    text = _markdown(sections, notes, words)
+    text = _markdown(sections, [*_notes(words), *([words["quick"]] if quick else [])], words)
     write_whole(folder / TABLE, text.encode())
-    write_whole(folder / PAGE, _html(studies, sections, notes, words, lang).encode())
+    shown = {"t": words, "sections": sections, "notes": _notes(words), "quick": quick, "lang": lang}
+    reports = [(Part(*key).name, study) for key, study in studies.items()]
+    write_whole(folder / PAGE, _html(shown | {"reports": reports, "n_colours": N_COLOURS}).encode())
     return text
 
 
@@ -38,7 +39,11 @@ def all_words(lang: Lang) -> dict[str, str]:
     return words_of(lang) | tomllib.loads((_HERE / f"words/{lang}.toml").read_text(encoding="utf-8"))
 
 
-def _html(studies: Studies, sections: Sequence[Section], notes: Sequence[str], words: Words, lang: Lang) -> str:
+def _notes(words: Words) -> list[str]:
+    return [words["intervals"], words["draws_mean"]]
+
+
+def _html(shown: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -48,10 +53,7 @@ def _html(studies: Studies, sections: Sequence[Section], notes: Sequence[str], w
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    reports = [(Part(*key).name, study) for key, study in studies.items()]
-    return environment.get_template("page.html.j2").render(
-        t=words, sections=sections, notes=notes, reports=reports, lang=lang, n_colours=N_COLOURS
-    )
+    return environment.get_template("page.html.j2").render(shown)
 
 
 def _markdown(sections: Sequence[Section], notes: Sequence[str], words: Words) -> str:
