@@ -10,6 +10,7 @@ import pytest
 
 from models.bundle import open_bundle
 from models.errors import ConfigError, MekikiError
+from models.files import TEMPORARY_PREFIX
 from models.images import read_image
 from models.runner import Runner
 from tests.trainer.conftest import refusal_of, said_by
@@ -319,7 +320,8 @@ def test_studies_that_share_their_work_share_fits_and_the_second_tests_on_fewer(
 
     monkeypatch.setattr("trainer.study.jobs.run_fit", refuse)
     work, out = compared.out / "work", tmp_path / "few.study"
-    (out / "pictures").mkdir(parents=True)  # as a study that was stopped leaves it
+    (out / "pictures").mkdir(parents=True)  # as a study that was stopped leaves it,
+    (out / f"{TEMPORARY_PREFIX}a").touch()  # and a power cut
     few = [*arguments, "--out", str(out), "--work", str(work), "--test-good", "2", "--test-defects", "1"]
     study = Compared(out, said_by(few)).study
     assert {(c.figures.n_good, c.figures.n_defect) for c in study.cells} == {(2, 1)}

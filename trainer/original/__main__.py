@@ -21,7 +21,7 @@ from trainer.study.types import Study
 _WANTED = "train/good/, test/good/, test/scratch_neck/ and ground_truth/scratch_neck/ in it, as MVTec AD's screws have"
 _ABOUT = """The original experiment made again on your pictures, its published table beside ours; then the same on all
 test pictures, under the combined conditions, and with models that had not learned under them.
-On two cores PatchCore takes some 20 minutes and RTMDet, which is trained eight times, some 3 hours.
+Each model is fitted eight times: on two cores PatchCore takes some 2 minutes a fit, RTMDet some 20.
 Stopped, the same command goes on."""
 _EXAMPLE = """make study DATA=path/to/mvtec/screw
   make study DATA=path/to/mvtec/screw ARGS="--only patchcore --lang ja"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.errors import ConfigError
+from models.files import TEMPORARY_PREFIX
 from trainer.conditions import ORIGINAL, Condition
 from trainer.study.candidates import is_supervised, read_candidates
 from trainer.study.jobs import Job, jobs_of
@@ -81,7 +82,10 @@ def _refuse_place(place: Path, flag: str, data: Path, mark: str, own: Collection
         )
     if place.exists() and not place.is_dir():
         raise ConfigError(f"{place}: is a file, a folder was wanted; choose another {flag}")
-    if place.exists() and not (place / mark).exists() and {path.name for path in place.iterdir()} - set(own):
+    if not place.exists() or (place / mark).exists():
+        return
+    names = {path.name for path in place.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)}
+    if names - set(own):
         raise ConfigError(f"{place}: holds something that is no study; choose another {flag}, or empty it")
 
 
