@@ -119,8 +119,14 @@ def test_of_parts_that_overlap_another_five_and_five_may_show_much_else():
     assert (precision, spread_of_draws(cell, "roc_auc", 5)) == ((0.5, 1), (low, high))
 
 
+def test_where_there_are_no_more_defects_the_good_parts_are_drawn():
+    low, high = spread_of_draws(cell_of(range(20), range(10, 15)), "roc_auc", 5)
+    assert 0 < low < 12.5 / 20 < high <= 1
+
+
 def test_where_all_are_drawn_anyway_there_is_no_spread():
-    assert spread_of_draws(cell_of(range(5), range(30)), "roc_auc", 5) is None
+    assert spread_of_draws(cell_of(range(5), range(5)), "roc_auc", 5) is None
+    assert spread_of_draws(cell_of(range(30), range(4)), "roc_auc", 5) is None
     assert spread_of_draws(cell_of(range(30), range(30)), "f1", 5) is None
 
 

@@ -17,12 +17,12 @@ _MIDDLE: Final = (0.025, 0.975)
 def spread_of_draws(cell: Cell, figure: Figure, n: int) -> tuple[float, float] | None:
     """From where to where the figure lies in 95 % of all draws of `n` good parts and `n` defects from this cell's.
 
-    Seeded. None where there are not more than `n` of both, so that nothing can be drawn, and of F1.
+    Seeded. None where there are fewer, or just as many, so that nothing is left to draw; and of F1.
     """
     good, bad = (
         np.array([part.score for part in cell.parts if (part.label == "good") is flag]) for flag in (True, False)
     )
-    if figure == "f1" or min(len(good), len(bad)) <= n:
+    if figure == "f1" or min(len(good), len(bad)) < n or len(good) + len(bad) == 2 * n:
         return None
     rng = np.random.default_rng(0)
     some = _drawn(good, n, rng)[:, None, :], _drawn(bad, n, rng)[:, :, None]
