@@ -102,6 +102,7 @@ class Settings(BaseSettings):
 
     bundle: Path | None = None  # at most one of these two; for all cameras that name none of their own
     store: Path | None = None  # its active version is used, and followed while the daemon runs
+    trust: Path | None = None  # keys, one of which must have signed every bundle; absent: signatures are not checked
     device: str = Field(default="CPU", min_length=1)  # OpenVINO's name
     state: Path = Field(default_factory=_state_dir)  # journal and evidence
     camera: tuple[CameraConfig, ...] = Field(min_length=1)

@@ -50,7 +50,9 @@ from edge.trigger import TriggerServer
 from edge.worker import Worker, died
 from models.bundle import Bundle
 from models.errors import MekikiError
+from models.gate import Gate
 from models.heartbeat import CameraBeat, Heartbeat
+from models.store import Store
 
 STOP_DEADLINE_S = 10.0
 _CAPTURES_S, _ENGINE_S, _REST_S, _CLOSE_S = 1.5, 3.0, 1.5, 2.5  # shares of the deadline; the bus lingers in the last
@@ -162,7 +164,8 @@ class Daemon:
             cameras = [name for name, (path, _) in places.items() if path == store]
             lanes, sizes = len(self._engine.lanes), frame_sizes(settings, store, self._sizes)
             model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
-            swap.follow(store, cameras, self._engine.models[cameras[0]].bundle.digest, model)
+            digest = self._engine.models[cameras[0]].bundle.digest
+            swap.follow(Store(store, Gate(settings.trust)), cameras, digest, model)
         return swap
 
     def _beat(self, seqs: Mapping[str, int]) -> Heartbeat:

@@ -84,7 +84,8 @@ def _read(file: Path) -> Settings:
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     cameras = tuple(_anchored_camera(camera, folder) for camera in settings.camera)
-    update = {"camera": cameras, "state": folder / settings.state} | _joined(settings, folder, "bundle", "store")
+    paths = _joined(settings, folder, "bundle", "store", "trust")
+    update = {"camera": cameras, "state": folder / settings.state} | paths
     bus = settings.bus.model_copy(update=_joined(settings.bus, folder, "keys"))
     return settings.model_copy(update=update | {"bus": bus})
 

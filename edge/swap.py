@@ -1,7 +1,8 @@
 """Follows the active version of a store while the daemon runs. Thread `swap`.
 
-A new version is verified, compiled, warmed and checked on its golden images beside the old one. Only then
-does the engine switch, between two frames. A version that fails any of it stays out until the store changes.
+A new version is verified (its signature too), compiled, warmed and checked on its golden images beside the old
+one. Only then does the engine switch, between two frames. A version that fails any of it stays out until the store
+changes.
 """
 
 import logging
@@ -47,9 +48,9 @@ class Swap:
         self._engine, self._metrics, self._stop = engine, metrics, stop
         self._followed: list[_Followed] = []
 
-    def follow(self, store: Path, cameras: Sequence[str], digest: str, prepare: Callable[[Bundle], Model]) -> None:
+    def follow(self, store: Store, cameras: Sequence[str], digest: str, prepare: Callable[[Bundle], Model]) -> None:
         """Before the thread starts: these cameras judge by this store, and have this version now."""
-        self._followed.append(_Followed(Store(store), cameras, digest, prepare))
+        self._followed.append(_Followed(store, cameras, digest, prepare))
 
     def run(self) -> None:
         """The body of the thread, until the stop event."""

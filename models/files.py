@@ -31,9 +31,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` to `path`; a reader sees the old file or the new one, never a part."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY_PREFIX, delete=False) as file:
+def write_whole(path: Path, content: bytes, staging: Path | None = None) -> None:
+    """Writes `content` to `path`; a reader sees the old file or the new one, never a part.
+
+    With `staging`, a folder on the same disk, what a killed writer leaves lies there and not beside `path`.
+    """
+    with tempfile.NamedTemporaryFile(dir=staging or path.parent, prefix=TEMPORARY_PREFIX, delete=False) as file:
         temporary = Path(file.name)
         try:
             file.write(content)

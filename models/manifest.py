@@ -35,14 +35,16 @@ from models.verdict import Outcome
 __all__ = [
     "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
     "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining", "LabelDecoder", "Manifest", "Parity",
-    "PatchcoreDecoder", "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold", "ThresholdPolicy",
-    "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
+    "PatchcoreDecoder", "Precision", "Preprocess", "Product", "Sha256", "SupervisedTraining", "Threshold",
+    "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
 GOOD: Final = "good"  # the label of a part without a defect
 # Plain names in at most one folder: no absolute path, no `..`, nothing hidden.
 FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+# What a bundle is for, such as "m5-screw"; RAUC's word for it is `compatible`.
+Product = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Family = Literal["anomaly", "detection", "classification", "segmentation"]
 Precision = Literal["f32", "f16", "bf16"]
 Triple = tuple[float, float, float]
@@ -137,7 +139,7 @@ class File(Frozen):
 
 
 class Manifest(Frozen):
-    """`manifest.json` of a bundle. It names every other file; nothing else may lie there."""
+    """`manifest.json` of a bundle. It names every other file but the signature; nothing else may lie there."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     family: Family
@@ -145,6 +147,7 @@ class Manifest(Frozen):
     created_at: AwareDatetime
     mekiki: str
     made_from: Sha256 | None = None  # digest of the bundle that this one is but for its threshold; null: of a fit
+    compatible: Product | None = None  # which product's parts it judges; null: nobody said
     preprocess: Preprocess
     precision: Precision
     decoder: Decoder

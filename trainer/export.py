@@ -65,6 +65,7 @@ class Recipe:
     training: Training | HeatmapTraining | DetectionTraining | SupervisedTraining
     parity: Parity | BoxParity
     health: HealthLimits | None = None
+    compatible: str | None = None
 
 
 def save_ir(graph: ov.Model, path: Path) -> None:

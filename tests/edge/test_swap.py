@@ -59,7 +59,7 @@ class Following:
         self.first = self.push(bundle)
         self.metrics = Metrics(CollectorRegistry(), ["top", "side"])
         self.swap, self.prepared = Swap(self.switch, self.metrics, threading.Event()), list[str]()
-        self.swap.follow(self.store.root, ["top", "side"], self.first, self._prepare)
+        self.swap.follow(self.store, ["top", "side"], self.first, self._prepare)
 
     def _prepare(self, bundle: Bundle) -> Model:
         self.prepared.append(bundle.digest)
