@@ -1,9 +1,9 @@
 """The versions of a model on one machine, and which of them is in force.
 
     STORE/versions/<digest>/   bundles, immutable but for their signature
-    STORE/state.json           which version is active, which was before it
+    STORE/state.json           which version is active, which was before it, and the history (models/state.py)
 
-Both names of the state live in one file that is replaced whole, so after a power cut a reader finds
+The whole state lives in one file that is replaced whole, so after a power cut a reader finds
 the state before the change or the one after it. Writers take a lock; readers need none.
 """
 
@@ -11,27 +11,22 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from models.base import Frozen, Sha256, first_error
+from models.base import first_error
 from models.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from models.errors import BundleError
 from models.files import TEMPORARY_PREFIX, make_folder, remove_folder, whole_folder, write_whole
 from models.gate import Gate
 from models.manifest import Manifest, parse_manifest
+from models.state import State, Step
+
+__all__ = ["State", "Store"]
 
 _SPARE_BYTES = 64 << 20  # that a new version must leave free
-
-
-class State(Frozen):
-    """Digests of the version in force and of the one before it."""
-
-    active: Sha256 | None = None
-    previous: Sha256 | None = None
-    because: str | None = None  # why the active version was put in force though it is older than the one before
 
 
 class Store:
@@ -63,9 +58,10 @@ class Store:
             with whole_folder(target) as copy:
                 _copy(bundle, copy)
                 self.gate.take_in(_refuse_other(open_bundle(copy), bundle.digest))
+        self.note("staged", bundle.digest)
         return self.open(bundle.digest)
 
-    def activate(self, digest: str, because: str | None = None) -> Bundle:
+    def activate(self, digest: str, because: str | None = None, *, on_probation: bool = False) -> Bundle:
         """Puts a stored version in force after verifying it again; the old one becomes `previous`.
 
         Raises BundleError when it is absent or damaged, or may not follow the active version (`admit`); then the
@@ -74,25 +70,60 @@ class Store:
         with self._locked():
             bundle = _whole(self._folder(self.find(digest)))
             self.admit(bundle, because)
-            before = self._active_before()
-            if before != bundle.digest:
-                self._write(State(active=bundle.digest, previous=before, because=because))
+            before = self._state_before()
+            after = before.activated(bundle.digest, self.gate.now(), because, on_probation=on_probation)
+            if after != before:
+                self._write(after)
         return bundle
 
     def admit(self, bundle: Bundle, because: str | None = None) -> None:
         """Raises BundleError when the bundle may not come into force here: the gate's reasons, another product than
-        the active version's, or an older one without a reason to go back."""
+        the active version's, an older one without a reason to go back, or one that failed on probation here."""
+        self._state_before().refuse_failed(bundle.digest)
         self.gate.put_in_force(bundle, self._active_manifest(), because)
 
-    def rollback(self) -> Bundle:
+    def rollback(self, why: str | None = None) -> Bundle:
         """Puts the previous version in force again. A second rollback undoes the first."""
         with self._locked():
             state = self.state()
             if state.previous is None:
                 raise BundleError(f"{self.root}: no version before the active one; push another bundle")
             bundle = self.open(state.previous)
-            self._write(State(active=state.previous, previous=state.active))
+            self._write(state.rolled_back(self.gate.now(), why))
         return bundle
+
+    def commit(self, digest: str, why: str) -> None:
+        """The version on probation has proved itself. Nothing happens where it is another's turn by now."""
+        self._settle(digest, lambda state: state.committed(self.gate.now(), why))
+
+    def give_up(self, digest: str, why: str) -> None:
+        """The version on probation has failed: the one before it is in force again. Else as `commit`.
+
+        Raises BundleError where the one before it is damaged or not signed; then the state stays.
+        """
+
+        def back(state: State) -> State:
+            self.open(state.previous or digest)
+            return state.given_up(self.gate.now(), why)
+
+        self._settle(digest, back)
+
+    def start(self, digest: str) -> int:
+        """Counts a start of the daemon with a version on probation; how many there were, 0 where it is not."""
+        self._settle(digest, State.started)
+        state = self.state()
+        return state.starts if (state.active, state.on_probation) == (digest, True) else 0
+
+    def note(self, step: Step, digest: str, why: str | None = None) -> None:
+        """One more line of history, where the record is whole."""
+        with self._locked(), contextlib.suppress(BundleError):
+            self._write(self.state().noted(step, digest, self.gate.now(), why))
+
+    def _settle(self, digest: str, change: Callable[[State], State]) -> None:
+        with self._locked():
+            state = self.state()
+            if (state.active, state.on_probation) == (digest, True):
+                self._write(change(state))
 
     def active(self) -> Bundle:
         """The version in force, verified. Raises BundleError when there is none or it is damaged."""
@@ -130,11 +161,11 @@ class Store:
             raise BundleError(f"{self.root}: {what} starting with {start!r}; see `mekiki-deploy status`")
         return found[0]
 
-    def _active_before(self) -> str | None:
-        """None also where the record is damaged: activating is how it is repaired."""
+    def _state_before(self) -> State:
+        """An empty one also where the record is damaged: activating is how it is repaired."""
         with contextlib.suppress(BundleError):
-            return self.state().active
-        return None
+            return self.state()
+        return State()
 
     def _active_manifest(self) -> Manifest | None:
         """As far as it can be read: a damaged version must not keep out the one that mends it."""
@@ -165,7 +196,7 @@ class Store:
         return self.root / "versions" / digest
 
     def _write(self, state: State) -> None:
-        write_whole(self.root / "state.json", state.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
+        write_whole(self.root / "state.json", state.model_dump_json(indent=2, exclude_defaults=True).encode() + b"\n")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

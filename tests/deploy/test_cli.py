@@ -154,7 +154,7 @@ def test_pushing_again_repairs_a_damaged_record(deploy, store, bundle, old):
 
 def test_a_store_that_is_a_file_is_refused_in_words(deploy, store, bundle):
     store.write_text("mine")
-    assert f"{store}: File exists; " in refused(deploy("push", bundle))
+    assert f"{store}/state.json: Not a directory; " in refused(deploy("push", bundle))
     assert store.read_text() == "mine"
 
 
