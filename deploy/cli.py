@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.command import DONE, Parser, product, run_command, sub_parser, top_parser
+from models.command import DONE, Parser, product, reason, run_command, sub_parser, top_parser
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -73,7 +73,7 @@ def _add_push(subs: "argparse._SubParsersAction[Parser]") -> None:
     push.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that `mekiki-train fit` wrote")
     push.add_argument("--keep-active", action="store_true", help="only store it; leave the active version in force")
     push.add_argument(
-        "--older", type=_reason, metavar="REASON", help="why a bundle older than the active one shall follow it"
+        "--older", type=reason, metavar="REASON", help="why a bundle older than the active one shall follow it"
     )
     _add_place(push)
 
@@ -90,12 +90,6 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text}: a day was wanted, such as 2027-12-31") from None
-
-
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("a reason was wanted, such as 'rejects good parts since Monday'")
-    return " ".join(text.split())
 
 
 def _keys(arguments: argparse.Namespace) -> int:

@@ -81,6 +81,16 @@ class EvidenceConfig(Frozen):
     max_age_days: float = Field(default=90, gt=0)
 
 
+class ProbationConfig(Frozen):
+    """What a version that `mekiki-edge model` put in force must show, against the one before it."""
+
+    parts: int = Field(default=200, ge=0, le=100_000)  # verdicts; 0: no probation
+    unknown_rise: float = Field(default=0.1, ge=0, le=1)  # by how much the share of unknown may rise
+    late_rise: float = Field(default=0.05, ge=0, le=1)  # of those that missed their deadline
+    ng_rise: float = Field(default=0.2, ge=0, le=1)  # and of ng, up or down
+    starts: int = Field(default=3, ge=1)  # of the daemon within it; one more, and it goes back
+
+
 class MetricsConfig(Frozen):
     """Where Prometheus scrapes."""
 
@@ -111,6 +121,7 @@ class Settings(BaseSettings):
     journal: JournalConfig = JournalConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     metrics: MetricsConfig = MetricsConfig()
+    probation: ProbationConfig = ProbationConfig()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -65,6 +65,31 @@ def load_bundles(settings: Settings) -> dict[Path, Bundle]:
     return bundles
 
 
+def count_start(settings: Settings) -> None:
+    """A version on probation with which the daemon starts again and again goes back, and so does one that is not whole
+    or not signed: the version before it proved itself."""
+    places = {path for path, is_store in (model_path(settings, camera) for camera in settings.camera) if is_store}
+    for store in (Store(path, Gate(settings.trust)) for path in sorted(places) if path.is_dir()):
+        try:
+            _count_start(store, settings.probation.starts)
+        except (BundleError, OSError) as error:
+            _log.warning("%s: a probation cannot be looked after: %s", store.root, error)
+
+
+def _count_start(store: Store, most: int) -> None:
+    state = store.state()
+    if state.active is None or not state.on_probation:
+        return
+    why = f"{most} starts within its probation" if store.start(state.active) > most else None
+    try:
+        store.active()
+    except BundleError as error:
+        why = str(error)
+    if why is not None:
+        store.give_up(state.active, why)
+        _log.error("version %s rolled back: %s", state.active[:12], why)
+
+
 def load_models(
     settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None]
 ) -> dict[str, Model]:

@@ -90,6 +90,13 @@ def product(text: str) -> str:
         ) from None
 
 
+def reason(text: str) -> str:
+    """An argparse type: why, in words, on one line."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a reason was wanted, such as 'rejects good parts since Monday'")
+    return " ".join(text.split())
+
+
 def positive_int(text: str) -> int:
     """An argparse type: a whole number of 1 or more."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):

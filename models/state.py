@@ -37,10 +37,14 @@ class State(Frozen):
     because: str | None = None  # why the active version was put in force though it is older than the one before
     on_probation: bool = False  # whether the active version has yet to prove itself
     starts: int = Field(default=0, ge=0)  # of the daemon, since it is on probation
-    failed: dict[Sha256, str] = Field(
-        default_factory=dict
-    )  # on probation here, and why: not tried again
+    failed: dict[Sha256, str] = Field(default_factory=dict)  # on probation here, and why: not tried again
     history: tuple[Event, ...] = ()
+
+    @property
+    def since(self) -> datetime | None:
+        """When the active version was put in force; None where the history does not go back so far."""
+        found = [event.at for event in self.history if (event.step, event.version) == ("activated", self.active)]
+        return found[-1] if found else None
 
     def noted(self, step: Step, version: str, now: datetime, why: str | None = None) -> Self:
         """With one more event."""

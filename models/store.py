@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from models.base import first_error
 from models.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from models.errors import BundleError
-from models.files import TEMPORARY_PREFIX, make_folder, remove_folder, whole_folder, write_whole
+from models.files import TEMPORARY_PREFIX, hand_over, make_folder, remove_folder, whole_folder, write_whole
 from models.gate import Gate
 from models.manifest import Manifest, parse_manifest
 from models.state import State, Step
@@ -203,6 +203,7 @@ class Store:
         """One writer at a time. What a killed writer left half-copied is cleared here."""
         make_folder(self.root / "versions")
         with (self.root / ".lock").open("a") as lock:
+            hand_over(self.root / ".lock")
             fcntl.flock(lock, fcntl.LOCK_EX)
             for folder in (self.root, self.root / "versions"):
                 for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
