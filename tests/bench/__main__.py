@@ -10,6 +10,7 @@ BENCHMARKS = (
     "latency",
     "cameras",
     "overload",
+    "install",
     "memory",
     "screws",
     "boxes_latency",
