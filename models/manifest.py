@@ -35,7 +35,7 @@ from models.verdict import Outcome
 __all__ = [
     "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
     "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining", "LabelDecoder", "Manifest", "Parity",
-    "PatchcoreDecoder", "Pose", "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold",
+    "PatchcoreDecoder", "Pose", "Precision", "Preprocess", "Product", "Sha256", "SupervisedTraining", "Threshold",
     "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
@@ -43,6 +43,8 @@ SCHEMA_VERSION: Final = 1
 GOOD: Final = "good"  # the label of a part without a defect
 # Plain names in at most one folder: no absolute path, no `..`, nothing hidden.
 FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+# What a bundle is for, such as "m5-screw"; RAUC's word for it is `compatible`.
+Product = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Family = Literal["anomaly", "detection", "classification", "segmentation"]
 Precision = Literal["f32", "f16", "bf16"]
 Triple = tuple[float, float, float]
@@ -155,7 +157,7 @@ class File(Frozen):
 
 
 class Manifest(Frozen):
-    """`manifest.json` of a bundle. It names every other file; nothing else may lie there."""
+    """`manifest.json` of a bundle. It names every other file but the signature; nothing else may lie there."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     family: Family
@@ -164,6 +166,7 @@ class Manifest(Frozen):
     mekiki: str
     made_from: Sha256 | None = None  # digest of the bundle that this one is but for its threshold; null: of a fit
     pose: Pose | None = None  # null: the whole frame is looked at as it is
+    compatible: Product | None = None  # which product's parts it judges; null: nobody said
     preprocess: Preprocess
     precision: Precision
     decoder: Decoder

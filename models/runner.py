@@ -5,6 +5,7 @@ another one for another thread, on the same compiled model.
 """
 
 import copy
+import functools
 import math
 import threading
 import time
@@ -149,17 +150,27 @@ class Runner:
         return self._requests[key]
 
 
+@functools.cache
+def _core() -> "ov.Core":
+    """One for the process and for ever.
+
+    With its last core OpenVINO's CPU plugin goes, and on some processors it then frees the stack for signals that
+    it gave to the thread which loaded it: the next signal to that thread, as a SIGTERM, would end in a SIGSEGV.
+    """
+    import openvino as ov
+
+    return ov.Core()
+
+
 class _Compiled:
     """The model compiled for the frame sizes that came last, shared by twins. Any thread may ask."""
 
     def __init__(
         self, model_xml: Path, outputs: tuple[str, ...], precision: Precision, device: str, hint: Hint
     ) -> None:
-        import openvino as ov
-
         self.device, self.precision = device, precision
         self._config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint.upper()}
-        self._core = ov.Core()
+        self._core = _core()
         self.models: OrderedDict[tuple[int, int], ov.CompiledModel] = OrderedDict()
         self._lock = threading.Lock()
         _refuse_absent(device, self._core.available_devices)

@@ -70,6 +70,7 @@ class Recipe:
     parity: Parity | BoxParity
     health: HealthLimits | None = None
     pose: Pose | None = None
+    compatible: str | None = None
 
 
 def save_ir(graph: ov.Model, path: Path) -> None:

@@ -201,6 +201,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         training=model.record(_facts(good, lesson)),
         parity=parity,
         health=health,
+        compatible=options.compatible,
     )
 
 

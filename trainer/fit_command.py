@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from models.command import DONE, Parser, positive_int, sub_parser
+from models.command import DONE, Parser, positive_int, product, sub_parser
 from models.errors import ConfigError
 from trainer.arguments import length_px, seconds, seed, side_px
 from trainer.options import Common, DetectionOptions, FitOptions, SupervisedOptions
@@ -23,7 +23,7 @@ _FAMILIES = {
     "segmentation": (("unet",), {"backbone", "steps", "batch"}),
 }
 # What a study says for all its candidates.
-_NOT_GIVEN = ("help", "family", "data", "out", "limit", "seed")
+_NOT_GIVEN = ("help", "family", "data", "out", "compatible", "limit", "seed")
 
 # Of family anomaly: what only some of its models take.
 _TAKEN_BY = {
@@ -71,6 +71,12 @@ def _add_arguments(fit: Parser) -> None:
     )
     fit.add_argument(
         "--policy", default="auto", choices=["auto", "recall_1", "normal_quantile"], help="how the threshold is put"
+    )
+    fit.add_argument(
+        "--compatible",
+        type=product,
+        metavar="PRODUCT",
+        help="what the bundle is for; a box keeps to the product it has",
     )
     fit.add_argument("--limit", type=positive_int, metavar="N", help="learn from the first N good images by name")
     fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")

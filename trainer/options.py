@@ -20,6 +20,7 @@ class Common:
     allow_hub: bool = False
     image_size: int | None = None
     policy: str = "auto"
+    compatible: str | None = None
     limit: int | None = None
     seed: int = 0
 
