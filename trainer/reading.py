@@ -40,7 +40,9 @@ class Reading:
         return np.asarray(line / line.sum())
 
 
-UPRIGHT = Reading(share=0.005, sigma=0.7)  # whole parts, at about twice the scale
+# Upright parts are looked at alone: fewer patches, and larger defects in them.
+UPRIGHT = Reading(share=0.005, sigma=0.7)
+UPRIGHT_FINE_ALONE = Reading(share=0.005, sigma=1.4)
 COARSE = Reading(share=0.0025, sigma=0)  # a coarser layer among the features makes neighbours alike already
 # Roth et al. smooth the map (arXiv 2106.08265), Damm et al. read the highest 1 % (arXiv 2405.14529).
 FINE_ALONE = Reading(share=0.01, sigma=1)
@@ -53,7 +55,7 @@ def reading_of(layers: Sequence[str]) -> Reading:
 
 def upright_reading(layers: Sequence[str], mask: Mask, rows: int, columns: int) -> Reading:
     """For upright parts, of whose pixels `mask` (H, W) says which are the part: no patch beside it counts."""
-    plain = FINE_ALONE if len(layers) == 1 else UPRIGHT
+    plain = UPRIGHT_FINE_ALONE if len(layers) == 1 else UPRIGHT
     on_part = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA) >= _ON_PART
     return replace(plain, weight=on_part.astype(np.float32))
 
