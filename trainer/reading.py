@@ -28,7 +28,7 @@ class Reading:
 
     share: float
     sigma: float
-    weight: F32 | None = None  # (h, w), what each patch of the smoothed map counts; None: each counts whole
+    weight: F32 | None = None  # (h, w), what each patch counts, before it is smoothed; None: each counts whole
 
     @property
     def kernel(self) -> NDArray[np.float64] | None:
@@ -67,13 +67,14 @@ def decoder_for(graph: ov.Model, reading: Reading = COARSE) -> PatchcoreDecoder:
 
 
 def smoothed(distances: torch.Tensor, reading: Reading) -> torch.Tensor:
-    """A map (h, w) under the Gaussian, its border repeated outwards, and weighted."""
+    """A map (h, w), weighted, under the Gaussian, its border repeated outwards."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    weight = 1.0 if reading.weight is None else torch.from_numpy(reading.weight)
+    if reading.weight is not None:
+        distances = distances * torch.from_numpy(reading.weight)
     if (kernel := reading.kernel) is None:
-        return distances * weight
+        return distances
     line, reach = torch.from_numpy(kernel.astype(np.float32)), len(kernel) // 2
     padded = F.pad(distances[None, None], [reach] * 4, mode="replicate")
-    return F.conv2d(padded, torch.outer(line, line)[None, None])[0, 0] * weight
+    return F.conv2d(padded, torch.outer(line, line)[None, None])[0, 0]

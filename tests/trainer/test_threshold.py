@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.errors import DatasetError
-from trainer.threshold import lower_bound, normal_quantile, recall_1, standing_out, upper_bound
+from trainer.threshold import DEFECT_MARGIN, lower_bound, normal_quantile, recall_1, standing_out, upper_bound
 
 GOOD = [1.0, 1.2, 1.4, 1.6, 2.0]
 
