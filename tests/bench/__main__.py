@@ -12,6 +12,7 @@ BENCHMARKS = (
     "cameras",
     "overload",
     "memory",
+    "coreset",
     "screws",
     "boxes_latency",
     "bf16_steps",
