@@ -159,8 +159,8 @@ def write_rethresholded(out: Path, bundle: Bundle, threshold: Threshold) -> Bund
     return replace(made, path=out)
 
 
-def defaced(image: Image) -> Image:
-    """The image with a checkered square in its middle: no good part looks like it.
+def defaced(image: Image, middle_px: tuple[int, int] | None = None) -> Image:
+    """The image with a checkered square around `middle_px` (x, y), else in its middle: no good part looks like it.
 
     So that every bundle, also one that never saw a defect, has a golden image that must be `ng`.
     """
@@ -168,7 +168,9 @@ def defaced(image: Image) -> Image:
     cell = max(2, side // 8)
     rows, columns = (np.indices((side, side)) // cell) % 2
     result = image.copy()
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    height, width = image.shape[:2]
+    x, y = middle_px or (width / 2, height / 2)
+    left, top = (max(0, min(int(at - side / 2), length - side)) for at, length in ((x, width), (y, height)))
     result[top : top + side, left : left + side] = ((rows ^ columns) * 255)[:, :, None].astype(np.uint8)
     return result
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from models.errors import DatasetError
 from models.manifest import Augmentation, Pose
 from models.prediction import Image
@@ -40,6 +42,16 @@ class Looks:
     def see_around(self, frame: Image) -> Image:
         """The same with what lies beside the part: pictures as a network knows them."""
         return frame if self.upright is None else self.upright.view(frame, alone=False).image
+
+    def middle_px(self, frame: Image) -> tuple[int, int] | None:
+        """Where the part is (x, y), so that what is put there is looked at; None where frames are seen as they are."""
+        if self.upright is None:
+            return None
+        rows, columns = np.nonzero(self.upright.mask)
+        height, width = self.upright.mask.shape
+        nearest = int(np.argmin((rows - height / 2) ** 2 + (columns - width / 2) ** 2))  # a ring has none in its middle
+        x, y = self.upright.view(frame).to_frame @ (columns[nearest], rows[nearest], 1)
+        return round(float(x)), round(float(y))
 
     def finds(self, frame: Image) -> bool:
         """Whether there is a part in it, as far as that is asked."""

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle, open_bundle
-from models.errors import ConfigError
+from models.errors import ConfigError, DatasetError
 from models.runner import Runner
 from models.threshold import Asked, Threshold
 from trainer.dataset import scan
-from trainer.evaluate import Scored, notes, outcomes, report, review_words, score_images, unlearned
+from trainer.evaluate import Scored, notes, outcomes, report, review_words, score_images, unlearned, with_part
 from trainer.export import refuse_existing, write_rethresholded
 from trainer.policy import Policy, choose
 from trainer.proof import golden_words, threshold_words
@@ -78,7 +78,8 @@ def rethreshold(options: Options) -> Found:
     bundle = open_bundle(options.bundle)
     labelled, n_left_out = unlearned(bundle, scan(options.data), options.defects)
     runner = Runner.of(bundle)
-    scored = score_images(runner, labelled, "score")
+    every = score_images(runner, labelled, "score")
+    scored = _judged(every, options.data)
     good, defect = _scores(scored)
     new, seen = None, [item.sha256 for item in scored]
     if options.policy is not None:
@@ -86,6 +87,7 @@ def rethreshold(options: Options) -> Found:
     marked = _marked("shipped", bundle.manifest.threshold) | _marked("new", new)
     found = report(bundle, scored, runner.device)
     found |= {"n_left_out": n_left_out, "thresholds": tradeoff(good, defect, marked)}
+    found["n_without_part"] = len(every) - len(scored)
     made = _write(options, bundle, (good, defect), marked, new)
     return Found(options, bundle, found, new, {} if new is None else outcomes(good, defect, new), made)
 
@@ -99,6 +101,18 @@ def _check_paths(options: Options) -> None:
         refuse_existing(options.out)
     if options.plot is not None:
         check_plot(options.plot)
+
+
+def _judged(scored: Sequence[Scored], data: Path) -> list[Scored]:
+    """Those whose verdict hangs on a threshold. Raises DatasetError where that leaves no good parts or no defects."""
+    found = with_part(scored)
+    good, defect = _scores(found)
+    if not good or not defect:
+        raise DatasetError(
+            f"{data}: a part was found in {len(good)} good images and {len(defect)} of defects; both are needed: "
+            "see the others, their verdict would be unknown"
+        )
+    return found
 
 
 def _scores(scored: Sequence[Scored]) -> tuple[list[float], list[float]]:
