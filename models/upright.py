@@ -45,7 +45,7 @@ _STRONG_PERCENT = 97
 _IN_FRAME, _LOOKED_AT = 0.9, 32  # of the part; looked at in so many rows and columns
 _LEAST_CELLS, _MOST_CELLS = 4, 220
 _MOST_SIDE_PX = 16384  # of a mask
-_MOST_BYTES = 1 << 29  # of all arrays; a few kB may unpack to more than there is memory
+_MOST_BYTES = (1 << 28) + (1 << 20)  # of both arrays; a few kB may unpack to more than there is memory
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError, BadZipFile, ZlibError)
 
 
