@@ -39,8 +39,8 @@ class Scored:
         return self.prediction.score if self.prediction.lost is None else NO_PART
 
 
-def with_part(scored: Sequence[Scored]) -> list[Scored]:
-    """Those in which a part was found. A threshold rests on no other: the line asks none about what it did not find."""
+def found_in(scored: Sequence[Scored]) -> list[Scored]:
+    """Those with a part: no threshold changes what becomes of the others."""
     return [item for item in scored if item.prediction.lost is None]
 
 
@@ -193,9 +193,6 @@ def notes(found: Mapping[str, Any]) -> list[str]:
     lines = []
     if found["n_not_found"]:
         lines.append(f"note: in {found['n_not_found']} image(s) no part was found; they count as rejected")
-    if found.get("n_without_part"):
-        n = found["n_without_part"]
-        lines.append(f"note: in {n} image(s) no part was found: unknown at any threshold, and not counted here")
     if found["n_left_out"]:
         lines.append(f"note: {found['n_left_out']} image(s) left out, as the bundle learned from them")
     if found["n_seen_by_threshold"]:

@@ -159,8 +159,8 @@ def write_rethresholded(out: Path, bundle: Bundle, threshold: Threshold) -> Bund
     return replace(made, path=out)
 
 
-def defaced(image: Image, middle_px: tuple[int, int] | None = None) -> Image:
-    """The image with a checkered square around `middle_px` (x, y), else in its middle: no good part looks like it.
+def defaced(image: Image, at: tuple[float, float] | None = None) -> Image:
+    """The image with a checkered square around `at` (x, y), or in its middle: no good part looks like it.
 
     So that every bundle, also one that never saw a defect, has a golden image that must be `ng`.
     """
@@ -168,9 +168,9 @@ def defaced(image: Image, middle_px: tuple[int, int] | None = None) -> Image:
     cell = max(2, side // 8)
     rows, columns = (np.indices((side, side)) // cell) % 2
     result = image.copy()
-    height, width = image.shape[:2]
-    x, y = middle_px or (width / 2, height / 2)
-    left, top = (max(0, min(int(at - side / 2), length - side)) for at, length in ((x, width), (y, height)))
+    x, y = (image.shape[1] / 2, image.shape[0] / 2) if at is None else at
+    left = min(max(0, int(x - side / 2)), image.shape[1] - side)
+    top = min(max(0, int(y - side / 2)), image.shape[0] - side)
     result[top : top + side, left : left + side] = ((rows ^ columns) * 255)[:, :, None].astype(np.uint8)
     return result
 

@@ -37,14 +37,14 @@ from trainer.anomaly.model import (
 from trainer.augment import turned
 from trainer.backbone import find_weights
 from trainer.dataset import Dataset, scan
-from trainer.evaluate import Scored, score_images, with_part
+from trainer.evaluate import Scored, found_in, score_images
 from trainer.export import Recipe, defaced, package_versions, refuse_existing, save_ir, write_bundle
 from trainer.looks import Looks, choose_looks
 from trainer.options import FitOptions
 from trainer.parity import check_parity
 from trainer.pictures import draw_report
 from trainer.progress import progress
-from trainer.proof import health_words, lost_words, put_threshold, threshold_words
+from trainer.proof import health_words, put_threshold, threshold_words
 from trainer.size import spec_for
 
 MIN_GOOD = 2
@@ -89,12 +89,12 @@ def fit(options: FitOptions, say: Say) -> None:
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
         save_ir(learned.graph, Path(work) / MODEL_XML)
         runner = Runner(Path(work) / MODEL_XML, learned.decoder, "f32", upright=looks.upright)
-        judged = _judge(runner, good, learned, dataset)
+        judged = _judge(runner, good, learned, dataset, say)
         recipe = _prove(options, model, good, looks, lesson, learned, runner, judged, say)
     try:
         with whole_folder(options.report) as pictures:
             draw_report(pictures, dataset, judged.tested, judged.held_out, recipe.threshold.ng_at_or_above)
-        golden = _golden_images(good, judged, looks)
+        golden = _golden_images(good, judged, looks, say)
         write_bundle(options.out, learned.graph, golden, recipe, looks.learned)  # last: with it the fit is done
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)
@@ -160,10 +160,13 @@ def _lesson(options: FitOptions, model: Model, looks: Looks, images: Sequence[Im
     return Lesson(seen, looks.plan, spec_for(size_px, seen[0]), around, looks.mask)
 
 
-def _judge(runner: Runner, good: Good, learned: Learned, dataset: Dataset) -> Judged:
+def _judge(runner: Runner, good: Good, learned: Learned, dataset: Dataset, say: Say) -> Judged:
     aside = score_images(runner, [("good", good.paths[index]) for index in good.aside], "hold out")
     tested = score_images(runner, _test_images(dataset), "score")
-    return Judged(learned.held_out or [item.score for item in with_part(aside)], aside, tested)
+    if n_lost := len(aside) + len(tested) - len(found_in([*aside, *tested])):
+        say(f"note: in {n_lost} image(s) no part was found; the line says `unknown` to these, at any threshold")
+    aside = found_in(aside)
+    return Judged(learned.held_out or [item.score for item in aside], aside, tested)
 
 
 def _test_images(dataset: Dataset) -> list[tuple[str, Path]]:
@@ -183,8 +186,6 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     say: Say,
 ) -> Recipe:
     """Threshold and parity on the IR that will ship."""
-    for words in lost_words([*judged.aside, *judged.tested]):
-        say(words)
     threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
     say(threshold_words(threshold))
     fresh = [looks.see(image) for image in _parity_images(good, judged)]
@@ -223,16 +224,23 @@ def _parity_images(good: Good, judged: Judged) -> list[Image]:
     return fresh or [turned(image, _FRESH_TURN_DEG) for image in good.images[:_PARITY_IMAGES]]
 
 
-def _golden_images(good: Good, judged: Judged, looks: Looks) -> dict[str, Image]:
-    """A good one that was not learned from, the worst defect if there is one, and a defaced one, as far as they show
-    a part. Raises DatasetError where none does."""
-    tested, aside = with_part(judged.tested), with_part(judged.aside)
-    unseen = [item for item in tested if item.label == "good"] or aside
+def _golden_images(good: Good, judged: Judged, looks: Looks, say: Say) -> dict[str, Image]:
+    """A good one that was not learned from, the worst defect if there is one, and a defaced one.
+
+    In each a part is found. Raises DatasetError where it is in none.
+    """
+    tested = found_in(judged.tested)
+    unseen = [item for item in tested if item.label == "good"] or judged.aside
     bad = sorted((item for item in tested if item.label != "good"), key=lambda item: -item.score)
-    golden = {"good": read_image(unseen[0].path) if unseen else turned(good.images[0], _FRESH_TURN_DEG)}
-    if bad:
-        golden["defect"] = read_image(bad[0].path)
-    golden["defaced"] = defaced(good.images[0], looks.middle_px(good.images[0]))
-    if shown := {name: image for name, image in golden.items() if looks.finds(image)}:
-        return shown
-    raise DatasetError("no part was found in any picture that could travel with the model; see them, or --upright off")
+    candidates = {
+        "good": [read_image(unseen[0].path)] if unseen else (turned(image, _FRESH_TURN_DEG) for image in good.images),
+        "defect": [read_image(bad[0].path)] if bad else (),
+        "defaced": (defaced(image, looks.on_part(image)) for image in good.images),
+    }
+    first = {name: next(filter(looks.finds, images), None) for name, images in candidates.items()}
+    golden = {name: image for name, image in first.items() if image is not None}
+    if not golden:
+        raise DatasetError("in no image that a golden one could be made of a part was found; give --upright off")
+    if "defaced" not in golden and "defect" not in golden:
+        say("WARNING: no golden image is ng: a part that is defaced is not found; add images of defects")
+    return golden

@@ -16,7 +16,7 @@ from models.images import read_image
 from models.prediction import Image
 from models.regions import regions_of
 from trainer.dataset import Dataset
-from trainer.evaluate import Scored, with_part
+from trainer.evaluate import Scored
 from trainer.progress import progress
 
 _SIDE_PX = 640
@@ -35,8 +35,9 @@ def draw_report(
     if drawn:
         contact_sheet(folder / "sheet.jpg", drawn)
     groups: dict[str, list[float]] = {"good, held out": list(held_out)} if held_out else {}
-    for item in with_part(scored):
-        groups.setdefault(item.label, []).append(item.score)
+    for item in scored:
+        if item.prediction.lost is None:
+            groups.setdefault(item.label, []).append(item.score)
     draw_histogram(folder / "histogram.png", groups, ng_at_or_above, f"{dataset.root.name}: scores on the IR")
 
 
@@ -63,12 +64,12 @@ def _overlay(item: Scored, ng_at_or_above: float, mask: Path | None) -> Image:
     image = read_image(item.path)
     scale = _SIDE_PX / max(image.shape[:2])
     small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    if item.prediction.lost is not None:
-        return captioned(small, f"{item.label}/{item.path.name}  (unknown: no part found)", is_ng=True)
     heatmap, boxes = item.prediction.heatmap, item.prediction.boxes
     shown = small if heatmap is None else _heated(small, heatmap / max(ng_at_or_above, 1e-9))
     if mask is not None:
         _outline(shown, mask)
+    if (lost := item.prediction.lost) is not None:
+        return captioned(small, f"{item.label}/{item.path.name}  (unknown: {lost.split(' (')[0]})", is_ng=True)
     is_ng = item.score >= ng_at_or_above
     if boxes is not None:
         draw_boxes(shown, boxes, ng_at_or_above, scale)

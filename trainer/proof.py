@@ -10,7 +10,7 @@ from models.health import MIN_IMAGES, HealthLimits
 from models.manifest import Golden, Sha256, Threshold
 from models.scoring import judge
 from trainer import threshold as thresholds
-from trainer.evaluate import Scored, with_part
+from trainer.evaluate import Scored, found_in
 from trainer.policy import asked_words
 
 
@@ -19,27 +19,22 @@ def put_threshold(
 ) -> Threshold:
     """By `policy`; "auto" is recall_1 where defects are given and normal_quantile where none are.
 
-    `aside` are the images of `held_out` that were not learned from: what they show later flatters.
-    Raises DatasetError for recall_1 without defects, and where no part was found in any good image.
+    `aside` are the images of `held_out` that were not learned from: what they show later flatters. Images in which no
+    part was found say nothing. Raises DatasetError for recall_1 without defects, and where there is no good score.
     """
-    found = with_part(scored)
+    found = found_in(scored)
     good = [*held_out, *(item.score for item in found if item.label == "good")]
     bad = [item.score for item in found if item.label != "good"]
     if not good:
-        raise DatasetError("in no good image that was not learned from was a part found; see them, or --upright off")
+        raise DatasetError("in no good image that was not learned from a part was found: add some, or --upright off")
     if policy == "normal_quantile" or (policy == "auto" and not bad):
         return thresholds.normal_quantile(good, [*aside, *(item.sha256 for item in found if item.label == "good")])
     if not bad:
-        raise DatasetError("--policy recall_1 needs images of defects: add a folder of them, or use normal_quantile")
+        lost = " in which a part is found" if len(found) < len(scored) else ""
+        raise DatasetError(
+            f"--policy recall_1 needs images of defects{lost}: add a folder of them, or use normal_quantile"
+        )
     return thresholds.recall_1(good, bad, [*aside, *(item.sha256 for item in found)])
-
-
-def lost_words(scored: Sequence[Scored]) -> list[str]:
-    """For a person: in how many pictures no part was found; nothing where it was found in all."""
-    if not (n := len(scored) - len(with_part(scored))):
-        return []
-    where = f"in {n} of {len(scored)} images no part was found"
-    return [f"WARNING: {where}: on the line that is unknown; no threshold rests on them"]
 
 
 def threshold_words(limit: Threshold) -> str:

@@ -25,7 +25,7 @@ from trainer.fit import Good, Judged, _golden_images
 from trainer.looks import Looks
 from trainer.pictures import draw_report
 from trainer.policy import false_rejects_at
-from trainer.proof import lost_words, put_threshold
+from trainer.proof import put_threshold
 from trainer.study.report.histogram import draw_histogram
 from trainer.study.report.write import words_of
 
@@ -72,7 +72,7 @@ def test_a_threshold_rests_on_no_picture_without_a_part(good, hole, lost_good, l
 def test_where_all_defects_or_all_good_parts_are_lost_it_is_said(hole, lost_good, lost_hole):
     with pytest.raises(DatasetError, match="needs images of defects"):
         put_threshold("recall_1", [1.0, 2.0], [lost_hole])
-    with pytest.raises(DatasetError, match="in no good image that was not learned from was a part found"):
+    with pytest.raises(DatasetError, match="in no good image that was not learned from a part was found"):
         put_threshold("auto", [], [lost_good, hole])
 
 
@@ -91,15 +91,15 @@ def test_a_new_threshold_rests_on_none_either_and_a_person_is_told(tmp_path, mon
     arguments = ["threshold", made, "--data", tmp_path / "data", "--policy", "false_rejects", "--false-rejects", "0.05"]
     words = said_by([str(argument) for argument in arguments])
     assert words.startswith("59 good, 60 defects")
-    assert "note: in 1 image(s) no part was found: unknown at any threshold, and not counted here" in words
+    assert "note: 1 image(s) left out, as no part was found; they are unknown at any threshold" in words
     assert f"{false_rejects_at([grey / 255 for grey in range(31, 90)], 0.05):.4g}" in words
     assert f"{NO_PART:g}" not in words
 
 
 def test_golden_images_show_parts(good, hole, lost_good, lost_hole):
-    images = Good([good.path], [read_image(good.path)], ())
-    made = _golden_images(images, Judged([], [], [lost_good, good, lost_hole, hole]), AS_THEY_ARE)
-    assert set(made) == {"good", "defect", "defaced"}
+    images, said = Good([good.path], [read_image(good.path)], ()), list[str]()
+    made = _golden_images(images, Judged([], [], [lost_good, good, lost_hole, hole]), AS_THEY_ARE, said.append)
+    assert (set(made), said) == ({"good", "defect", "defaced"}, [])
     assert np.array_equal(made["defect"], read_image(hole.path))
     assert np.array_equal(made["good"], read_image(good.path))
 
@@ -119,10 +119,10 @@ def test_a_part_is_defaced_where_it_lies_also_where_it_has_no_middle():
     ring = np.ones((40, 60), np.uint8)
     ring[4:36, 4:56] = 0
     image = np.full((200, 300, 3), 99, np.uint8)
-    x, y = replace(AS_THEY_ARE, upright=Beside(ring, None)).middle_px(image)  # type: ignore[arg-type]
-    assert ring[y, x]
+    x, y = replace(AS_THEY_ARE, upright=Beside(ring, None)).on_part(image)  # type: ignore[arg-type]
+    assert ring[int(y), int(x)]
     made = defaced(image, (x, y))
-    assert (made[y - 2 : y + 2, x - 2 : x + 2] != 99).all()
+    assert (made[int(y), int(x)] != 99).all()
     assert (made[100:, 150:] == 99).all()
     assert (defaced(image, (299, 0)) != image).any(axis=2).sum() == 33 * 33, "all of the square lies in the frame"
 
@@ -130,8 +130,8 @@ def test_a_part_is_defaced_where_it_lies_also_where_it_has_no_middle():
 def test_without_any_golden_image_that_shows_a_part_nothing_is_made(good):
     nothing = replace(AS_THEY_ARE, upright=Beside(np.ones((8, 8), np.uint8), "no part"))  # type: ignore[arg-type]
     images = Good([good.path], [read_image(good.path)], ())
-    with pytest.raises(DatasetError, match="no part was found in any picture that could travel with the model"):
-        _golden_images(images, Judged([], [], [good]), nothing)
+    with pytest.raises(DatasetError, match="in no image that a golden one could be made of a part was found"):
+        _golden_images(images, Judged([], [], [good]), nothing, print)
 
 
 def test_it_is_drawn_as_what_it_is_and_stretches_no_histogram(good, hole, lost_hole, tmp_path):
@@ -149,9 +149,3 @@ def test_it_takes_no_room_in_the_histogram_of_a_study():
     more = cell.parts[0].model_copy(update={"score": NO_PART})
     with_it = cell.model_copy(update={"parts": (*cell.parts, more)})
     assert draw_histogram(with_it, words_of("en")) == draw_histogram(cell, words_of("en"))
-
-
-def test_a_person_is_told_how_many_are_lost(good, lost_good):
-    assert lost_words([good]) == []
-    (words,) = lost_words([good, lost_good])
-    assert words.startswith("WARNING: in 1 of 2 images no part was found")

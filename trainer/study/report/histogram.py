@@ -18,7 +18,7 @@ _BINS: Final = 36
 
 def draw_histogram(cell: Cell, words: Words) -> str:
     """Both halves on one scale of counts, so that heights compare."""
-    found = [part for part in cell.parts if part.score != NO_PART]  # the others would take all the room
+    found = [p for p in cell.parts if p.score < NO_PART]
     good, defect = ([p.score for p in found if (p.label == "good") == is_good] for is_good in (True, False))
     at, review = cell.threshold.ng_at_or_above, cell.threshold.review_at_or_above
     low, high = _range([*good, *defect, at, *([] if review is None else [review])])
