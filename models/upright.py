@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError  # noqa: N812
 
 import cv2
 import numpy as np
@@ -42,7 +43,10 @@ _FINER = (
 _WEAK = 0.35  # of a strong edge: what is as steep as this counts half
 _STRONG_PERCENT = 97
 _IN_FRAME, _LOOKED_AT = 0.9, 32  # of the part; looked at in so many rows and columns
-_MOST_CELLS = 220
+_LEAST_CELLS, _MOST_CELLS = 4, 220
+_MOST_SIDE_PX = 16384  # of a mask
+_MOST_BYTES = (1 << 28) + (1 << 20)  # of both arrays; a few kB may unpack to more than there is memory
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError, BadZipFile, ZlibError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +222,36 @@ def save_upright(path: Path, template: Field, mask: Mask) -> None:
 def read_upright(path: Path, pose: Pose) -> Upright:
     """Of a verified bundle. Raises BundleError where the file is not such a one."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            edges, mask = arrays["edges"], arrays["mask"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        edges, mask = _arrays_in(path)
+    except _UNREADABLE as error:
         raise BundleError(f"{path}: no template of a part ({error}); make the bundle again") from error
-    odd = edges.dtype != np.float32 or edges.ndim != 3 or len(edges) != 2 or max(edges.shape) > _MOST_CELLS
-    if odd or not np.isfinite(edges).all() or mask.dtype != np.uint8 or mask.ndim != 2 or not mask.any():
+    if not _is_template(edges) or not _is_mask(mask):
         raise BundleError(
-            f"{path}: edges {edges.dtype} {edges.shape}, mask {mask.dtype} {mask.shape}; wanted float32 (2, h, w) of "
-            f"at most {_MOST_CELLS} cells and uint8 (H, W) with a part; make the bundle again"
+            f"{path}: edges {edges.dtype} {edges.shape}, mask {mask.dtype} {mask.shape}; wanted finite float32 "
+            f"(2, h, w) of {_LEAST_CELLS} to {_MOST_CELLS} cells and uint8 (H, W) with a part; make the bundle again"
         )
     template = np.asarray(edges[0] + 1j * edges[1], np.complex64)
     return Upright(Search(template, pose.sizes, pose.turns_deg), mask, pose.least_match)
+
+
+def _arrays_in(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    with ZipFile(path) as packed:
+        unpacked = sum(member.file_size for member in packed.infolist())
+    if unpacked > _MOST_BYTES:
+        raise ValueError(f"{unpacked} bytes unpacked, {_MOST_BYTES} at most were wanted")
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["edges"], arrays["mask"]
+
+
+def _is_template(edges: NDArray[Any]) -> bool:
+    if edges.dtype != np.float32 or edges.ndim != 3 or len(edges) != 2:
+        return False
+    sides = edges.shape[1:]
+    return min(sides) >= _LEAST_CELLS and max(sides) <= _MOST_CELLS and bool(np.isfinite(edges).all() and edges.any())
+
+
+def _is_mask(mask: NDArray[Any]) -> bool:
+    return mask.dtype == np.uint8 and mask.ndim == 2 and max(mask.shape) <= _MOST_SIDE_PX and bool(mask.any())
 
 
 def _to_pixels(view: View, rows: int, columns: int) -> NDArray[np.float64]:
