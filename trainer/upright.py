@@ -19,7 +19,7 @@ from trainer.outline import outline_of
 from trainer.progress import progress
 
 _ROUNDS = 4
-_WELL = 0.7  # of the usual match
+_FAR = 3.0  # times the usual distance from the median: two standard deviations where sizes are normal
 _EXEMPLARS = 6
 _SIZES = (0.75, 1.33)  # that parts may have against each other
 _SAME_SIZE = 0.04  # what a finer look reaches
@@ -99,10 +99,12 @@ def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, 
 
 
 def _range_of(places: Sequence[Place]) -> tuple[float, float]:
-    """One size where all are nearly the same: a finer look reaches the rest. What matched badly was found wrong."""
-    usual_match = float(np.median([place.match for place in places]))
-    sizes = [place.size for place in places if place.match >= _WELL * usual_match]
-    low, high, usual = min(sizes), max(sizes), float(np.median(sizes))
+    """One size where all are nearly the same: a finer look reaches the rest. One far from the others was found wrong."""
+    sizes = np.array([place.size for place in places])
+    usual = float(np.median(sizes))
+    apart = np.abs(sizes - usual)
+    kept = sizes[apart <= max(_FAR * float(np.median(apart)), _SAME_SIZE * usual)]
+    low, high = float(kept.min()), float(kept.max())
     if high / usual < 1 + _SAME_SIZE and usual / low < 1 + _SAME_SIZE:
         return usual, usual
     return low / _SIZE_ROOM, high * _SIZE_ROOM
