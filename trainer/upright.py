@@ -99,7 +99,7 @@ def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, 
 
 
 def _range_of(places: Sequence[Place]) -> tuple[float, float]:
-    """One size where all are nearly the same: a finer look reaches the rest. One far from the others was found wrong."""
+    """One size where all are nearly the same: a finer look reaches the rest. An odd one was found wrong."""
     sizes = np.array([place.size for place in places])
     usual = float(np.median(sizes))
     apart = np.abs(sizes - usual)
