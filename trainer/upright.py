@@ -19,6 +19,7 @@ from trainer.outline import outline_of
 from trainer.progress import progress
 
 _ROUNDS = 4
+_LONG = 12  # a longer frame has too few cells across for edges
 _FEW_PERCENT = 8
 _EXEMPLARS = 6
 _SIZES = (0.75, 1.33)  # that parts may have against each other
@@ -61,6 +62,9 @@ def learn_upright(images: Sequence[Image]) -> Learned | str:
     fields = [edges_of(image) for image in images]
     if len({field.shape for field in fields}) > 1:
         return "the images are of several shapes"
+    height, width = images[0].shape[:2]
+    if max(height, width) > _LONG * min(height, width):
+        return f"the images, {width}x{height} px, are more than {_LONG} times as long as wide"
     template, places = _congealed(fields)
     if (lowest := min(place.match for place in places)) < _MATCHING:
         return f"an image shares too little with the others (match {lowest:.2f}, {_MATCHING} was wanted)"
