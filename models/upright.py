@@ -33,12 +33,12 @@ _COARSE = 2  # a cell of the first search is so many of the second
 _CANVAS = 112  # cells of the first search: frame and template must not meet around the edge
 _TURN_STEP_DEG, _SIZE_STEP = 10.0, 1.12
 _BEST = 3
-_SHIFT = 3  # cells that a finer look may move a find
-# Turns in degrees and factors of the size that are tried around the best so far, coarse to fine.
+# Turns in degrees and factors of the size that are tried around the best so far, and how many cells it may move then.
+_FIRST = ((-4.0, -2.0, 0.0, 2.0, 4.0), (1.0,), 3)
 _FINER = (
-    ((-4.0, -2.0, 0.0, 2.0, 4.0), (1.0,)),
-    ((-1.0, 0.0, 1.0), (0.97, 1.0, 1.03)),
-    ((-0.5, 0, 0.5), (0.985, 1.0, 1.015)),
+    ((0.0,), (0.94, 1.0, 1.06), 14),  # a thread fits itself one turn farther on too, and a little smaller
+    ((-1.0, 0.0, 1.0), (0.97, 1.0, 1.03), 3),
+    ((-0.5, 0.0, 0.5), (0.985, 1.0, 1.015), 3),
 )
 _WEAK = 0.35  # of a strong edge: what is as steep as this counts half
 _STRONG_PERCENT = 97
@@ -95,7 +95,7 @@ def edges_of(image: Image) -> Field:
     return np.asarray(field, np.complex64)
 
 
-def seen_at(field: Field, place: Place, shape: tuple[int, int]) -> Field:
+def seen_at(field: Field, place: Place, shape: tuple[int, ...]) -> Field:
     """What of a frame's field lies under a template of that shape (h, w), in the template's own directions."""
     arm = place.size * np.exp(1j * place.turn_rad)
     start = _middle(field.shape) + place.shift - arm * _middle(shape)
@@ -123,8 +123,8 @@ class Search:
     def find(self, field: Field) -> Place:
         """The best place in a frame's field; there is always one, and its `match` says how good it is."""
         best = max(self._coarse(field), key=lambda place: place.match)
-        for turns, sizes in _FINER[1:]:
-            best = max(self._around(field, best, turns, sizes), key=lambda place: place.match)
+        for step in _FINER:
+            best = max(self._around(field, best, *step), key=lambda place: place.match)
         return best
 
     def _coarse(self, field: Field) -> Iterator[Place]:
@@ -144,20 +144,20 @@ class Search:
             shift = _COARSE * (_signed(columns[column]) + 1j * _signed(rows[row]) - off)
             turn, size = self._tries[index]
             start = Place(float(peaks[index].max()), turn, size, complex(shift))
-            yield max(self._around(field, start, *_FINER[0]), key=lambda place: place.match)
+            yield max(self._around(field, start, *_FIRST), key=lambda place: place.match)
 
     def _around(
-        self, field: Field, start: Place, turns_deg: Sequence[float], sizes: Sequence[float]
+        self, field: Field, start: Place, turns_deg: Sequence[float], sizes: Sequence[float], reach: int
     ) -> Iterator[Place]:
         height, width = self.template.shape
-        wider = (height + 2 * _SHIFT, width + 2 * _SHIFT)
+        wider = (height + 2 * reach, width + 2 * reach)
         for turn in turns_deg:
             for size in sizes:
                 place = Place(0.0, start.turn_rad + float(np.deg2rad(turn)), start.size * size, start.shift)
                 agreed = self._agreed(seen_at(field, place, wider))
                 row, column = divmod(int(np.argmax(agreed)), agreed.shape[1])
                 by = complex(column + _between(agreed[row], column), row + _between(agreed[:, column], row))
-                moved = place.moved(by - complex(_SHIFT, _SHIFT))
+                moved = place.moved(by - complex(reach, reach))
                 yield replace(moved, match=float(agreed[row, column]) * _fair(place.size) / self._weight)
 
     def _agreed(self, seen: Field) -> NDArray[np.float32]:

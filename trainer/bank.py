@@ -37,8 +37,22 @@ class Bank:
 def make_bank(embedding: ov.Model, images: Sequence[Image], plan: Augmentation, size: int, seed: int) -> Bank:
     """Embeds every view of every image and keeps `size` vectors.
 
-    Raises ModelError when the network gives NaN or infinity, DatasetError when all vectors kept come
-    from one image, which then could not be held out.
+    Raises ModelError as `gather`, DatasetError when all vectors kept come from one image, which then could not be
+    held out.
+    """
+    patches, source = gather(embedding, images, plan, seed)
+    chosen = choose_bank(patches, size, seed)
+    if len(np.unique(source[chosen])) < 2:
+        raise DatasetError(f"--bank {size}: what was kept comes from one image alone; raise --bank or add good images")
+    return Bank(patches[chosen], source[chosen])
+
+
+def gather(
+    embedding: ov.Model, images: Sequence[Image], plan: Augmentation, seed: int
+) -> tuple[F32, NDArray[np.int64]]:
+    """The vectors of all views, (n, d), at most MAX_PATCHES, and the image that each came from, (n,).
+
+    Raises ModelError when the network gives NaN or infinity.
     """
     count = len(images) * len(plan.angles_deg)
     width, rows, columns = (axis.get_length() for axis in list(embedding.outputs[0].partial_shape)[1:])
@@ -49,11 +63,7 @@ def make_bank(embedding: ov.Model, images: Sequence[Image], plan: Augmentation, 
         found[key] = _thinned(output.reshape(width, -1).T, share, np.random.default_rng((seed, key)))
 
     Pipeline(embedding, keep).run(progress(_keyed_views(images, plan, seed), "learn", total=count))
-    patches, source = found.reshape(-1, width), np.repeat(np.arange(len(images)), count // len(images) * share)
-    chosen = choose_bank(patches, size, seed)
-    if len(np.unique(source[chosen])) < 2:
-        raise DatasetError(f"--bank {size}: what was kept comes from one image alone; raise --bank or add good images")
-    return Bank(patches[chosen], source[chosen])
+    return found.reshape(-1, width), np.repeat(np.arange(len(images)), count // len(images) * share)
 
 
 def _keyed_views(images: Sequence[Image], plan: Augmentation, seed: int) -> Iterator[tuple[int, Image]]:

@@ -44,7 +44,7 @@ from trainer.options import FitOptions
 from trainer.parity import check_parity
 from trainer.pictures import draw_report
 from trainer.progress import progress
-from trainer.proof import health_words, put_threshold, threshold_words
+from trainer.proof import health_words, odd_words, put_threshold, threshold_words
 from trainer.size import spec_for
 
 MIN_GOOD = 2
@@ -188,6 +188,10 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     """Threshold and parity on the IR that will ship."""
     threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
     say(threshold_words(threshold))
+    if threshold.policy == "normal_quantile":
+        named = [good.paths[index].name for index in good.aside or range(len(good.paths))]
+        for words in odd_words(named, judged.held_out):
+            say(words)
     fresh = [looks.see(image) for image in _parity_images(good, judged)]
     parity = check_parity(fresh, learned.torch_score, runner.for_views(), threshold.ng_at_or_above)
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")

@@ -28,7 +28,7 @@ class Reading:
 
     share: float
     sigma: float
-    weight: F32 | None = None  # (h, w), what each patch of the smoothed map counts; None: each counts whole
+    weight: F32 | None = None  # (h, w), what each patch counts, before it is smoothed; None: each counts whole
 
     @property
     def kernel(self) -> NDArray[np.float64] | None:
@@ -40,7 +40,9 @@ class Reading:
         return np.asarray(line / line.sum())
 
 
-UPRIGHT = Reading(share=0.005, sigma=0.7)  # whole parts, at about twice the scale
+# Upright parts are looked at alone: fewer patches, and larger defects in them.
+UPRIGHT = Reading(share=0.005, sigma=0.7)
+UPRIGHT_FINE_ALONE = Reading(share=0.005, sigma=1.4)
 COARSE = Reading(share=0.0025, sigma=0)  # a coarser layer among the features makes neighbours alike already
 # Roth et al. smooth the map (arXiv 2106.08265), Damm et al. read the highest 1 % (arXiv 2405.14529).
 FINE_ALONE = Reading(share=0.01, sigma=1)
@@ -53,7 +55,7 @@ def reading_of(layers: Sequence[str]) -> Reading:
 
 def upright_reading(layers: Sequence[str], mask: Mask, rows: int, columns: int) -> Reading:
     """For upright parts, of whose pixels `mask` (H, W) says which are the part: no patch beside it counts."""
-    plain = FINE_ALONE if len(layers) == 1 else UPRIGHT
+    plain = UPRIGHT_FINE_ALONE if len(layers) == 1 else UPRIGHT
     share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
     on_part = share >= min(_ON_PART, float(share.max()) / 2)  # never none: a map of zeros would pass every part
     return replace(plain, weight=on_part.astype(np.float32))
@@ -66,13 +68,14 @@ def decoder_for(graph: ov.Model, reading: Reading = COARSE) -> PatchcoreDecoder:
 
 
 def smoothed(distances: torch.Tensor, reading: Reading) -> torch.Tensor:
-    """A map (h, w) under the Gaussian, its border repeated outwards, and weighted."""
+    """A map (h, w), weighted, under the Gaussian, its border repeated outwards."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    weight = 1.0 if reading.weight is None else torch.from_numpy(reading.weight)
+    if reading.weight is not None:
+        distances = distances * torch.from_numpy(reading.weight)
     if (kernel := reading.kernel) is None:
-        return distances * weight
+        return distances
     line, reach = torch.from_numpy(kernel.astype(np.float32)), len(kernel) // 2
     padded = F.pad(distances[None, None], [reach] * 4, mode="replicate")
-    return F.conv2d(padded, torch.outer(line, line)[None, None])[0, 0] * weight
+    return F.conv2d(padded, torch.outer(line, line)[None, None])[0, 0]

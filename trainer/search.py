@@ -50,8 +50,8 @@ def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:
     from openvino import opset13 as op
 
     if reading.weight is not None:
-        plain = _smoothed(distances, replace(reading, weight=None))
-        return op.multiply(plain, op.constant(reading.weight[None, None]))
+        weighted = op.multiply(distances, op.constant(reading.weight[None, None]))
+        return _smoothed(weighted, replace(reading, weight=None))
     if (kernel := reading.kernel) is None:
         return distances
     reach = [0, 0, len(kernel) // 2, len(kernel) // 2]

@@ -19,7 +19,7 @@ from trainer.outline import outline_of
 from trainer.progress import progress
 
 _ROUNDS = 4
-_FEW_PERCENT = 8
+_FAR = 3.0  # times the usual distance from the median: two standard deviations where sizes are normal
 _EXEMPLARS = 6
 _SIZES = (0.75, 1.33)  # that parts may have against each other
 _SAME_SIZE = 0.04  # what a finer look reaches
@@ -73,13 +73,11 @@ def learn_upright(images: Sequence[Image]) -> Learned | str:
 
 def _congealed(fields: Sequence[Field]) -> tuple[Field, list[Place]]:
     template = fields[_exemplar(fields)]
-    sizes: tuple[float, float] = _SIZES
     places: list[Place] = []
     for _ in progress(range(_ROUNDS), "lay upright", unit="round"):
-        search = Search(template, sizes)
+        search = Search(template, _SIZES)
         places = [search.find(field) for field in fields]
-        template = _mean([seen_at(field, place, template.shape) for field, place in zip(fields, places, strict=True)])
-        sizes = _range_of([place.size for place in places])
+        template = _shared(fields, places, template.shape)
     return template, places
 
 
@@ -94,13 +92,19 @@ def _exemplar(fields: Sequence[Field]) -> int:
     return few[int(np.argmax(likeness))]
 
 
-def _mean(fields: Sequence[Field]) -> Field:
-    return np.asarray(np.mean(fields, axis=0), np.complex64)
+def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, ...]) -> Field:
+    """What they have in common where they were found."""
+    seen = [seen_at(field, place, shape) for field, place in zip(fields, places, strict=True)]
+    return np.asarray(np.mean(seen, axis=0), np.complex64)
 
 
-def _range_of(sizes: Sequence[float]) -> tuple[float, float]:
-    """One size where most are nearly the same: a finer look reaches the rest. A few found wrong do not count."""
-    low, usual, high = (float(size) for size in np.percentile(sizes, (_FEW_PERCENT, 50, 100 - _FEW_PERCENT)))
+def _range_of(places: Sequence[Place]) -> tuple[float, float]:
+    """One size where all are nearly the same: a finer look reaches the rest. An odd one was found wrong."""
+    sizes = np.array([place.size for place in places])
+    usual = float(np.median(sizes))
+    apart = np.abs(sizes - usual)
+    kept = sizes[apart <= max(_FAR * float(np.median(apart)), _SAME_SIZE * usual)]
+    low, high = float(kept.min()), float(kept.max())
     if high / usual < 1 + _SAME_SIZE and usual / low < 1 + _SAME_SIZE:
         return usual, usual
     return low / _SIZE_ROOM, high * _SIZE_ROOM
@@ -109,8 +113,8 @@ def _range_of(sizes: Sequence[float]) -> tuple[float, float]:
 def _finish(fields: Sequence[Field], places: Sequence[Place], mask: Mask, cell_px: float) -> Learned | str:
     """The upright template, looked for once more as the edge will."""
     shape = (max(4, round(mask.shape[0] / cell_px)), max(4, round(mask.shape[1] / cell_px)))
-    template = _mean([seen_at(field, place, shape) for field, place in zip(fields, places, strict=True)])
-    sizes, turns_deg = _range_of([place.size for place in places]), _turns_of(places)
+    template = _shared(fields, places, shape)
+    sizes, turns_deg = _range_of(places), _turns_of(places)
     search = Search(template, sizes, turns_deg)
     lowest = min(search.find(field).match for field in fields)
     if lowest < _MATCHING:

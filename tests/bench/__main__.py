@@ -13,6 +13,7 @@ BENCHMARKS = (
     "overload",
     "install",
     "memory",
+    "coreset",
     "screws",
     "boxes_latency",
     "bf16_steps",

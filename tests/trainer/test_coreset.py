@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.coreset import choose_bank
+from trainer.coreset import choose_bank, farthest_first
 
 
 def reach(points, chosen):
@@ -12,9 +12,9 @@ def reach(points, chosen):
     return away.max()
 
 
-def exact_greedy(points, size):
-    """k-center greedy over all points, from the first."""
-    chosen, away = [0], np.linalg.norm(points - points[0], axis=1)
+def exact_greedy(points, size, first=0):
+    """k-center greedy over all points, one at a time."""
+    chosen, away = [first], np.linalg.norm(points - points[first], axis=1)
     while len(chosen) < size:
         chosen.append(int(away.argmax()))
         away = np.minimum(away, np.linalg.norm(points - points[chosen[-1]], axis=1))
@@ -42,9 +42,15 @@ def test_the_bank_covers_better_than_any_of_five_random_subsets_of_its_size(patc
         assert got < 0.9 * reach(patches, random)
 
 
-def test_the_bank_covers_nearly_as_well_as_exact_greedy():
-    points = np.random.default_rng(2).normal(0, 1, (3_000, 16)).astype(np.float32)
-    assert reach(points, choose_bank(points, 100, 0)) < 1.15 * reach(points, exact_greedy(points, 100))
+@pytest.mark.parametrize("n", [700, 3_000, 30_000])
+def test_the_choice_is_that_of_greedy_one_at_a_time_over_all_points(n):
+    rng = np.random.default_rng(2)
+    points = np.concatenate([rng.normal(i, 0.2 + i, (n // 5, 16)) for i in range(5)]).astype(np.float32)
+    assert farthest_first(points, 600, 7).tolist() == exact_greedy(points.astype(np.float64), 600, 7)
+
+
+def test_the_bank_covers_nearly_as_well_as_exact_greedy_in_full_width(patches):
+    assert reach(patches, choose_bank(patches, 100, 0)) < 1.15 * reach(patches, exact_greedy(patches, 100))
 
 
 def test_as_many_as_wanted_are_chosen_and_none_twice(patches):
