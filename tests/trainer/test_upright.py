@@ -26,8 +26,8 @@ from trainer.evaluate import NO_PART, Scored, evaluate, found_in, in_words, scor
 from trainer.fit import Good, Judged, _golden_images, _judge
 from trainer.looks import Looks, choose_looks
 from trainer.proof import put_threshold
-from trainer.reading import FINE_ALONE, Reading, smoothed, upright_reading
 from trainer.reading import UPRIGHT as UPRIGHT_READING
+from trainer.reading import UPRIGHT_FINE_ALONE, Reading, smoothed, upright_reading
 from trainer.search import freeze_bias, with_search
 from trainer.upright import Learned, _alike, _range_of, _turns_of, learn_upright
 
@@ -124,8 +124,12 @@ def test_a_part_with_one_way_round_is_learned_from_one():
     assert _alike(keys.template()[0]) == (0.0,)
 
 
-def places(*turns_deg, size=1.0):
-    return [Place(0.7, float(np.deg2rad(turn)), size, 0j) for turn in turns_deg]
+def places(*turns_deg):
+    return [Place(0.7, float(np.deg2rad(turn)), 1.0, 0j) for turn in turns_deg]
+
+
+def sized(*sizes):
+    return [Place(0.7, 0.0, float(size), 0j) for size in sizes]
 
 
 def test_the_turns_to_look_for_are_those_that_were_seen_with_room_also_across_180_degrees():
@@ -135,11 +139,15 @@ def test_the_turns_to_look_for_are_those_that_were_seen_with_room_also_across_18
 
 
 def test_one_size_is_looked_for_where_parts_have_one_and_a_range_where_they_differ():
-    low, high = _range_of([1.0, 1.01, 0.99, 1.0])
+    low, high = _range_of(sized(1.0, 1.01, 0.99, 1.0))
     assert low == high == 1.0
-    low, high = _range_of(np.linspace(0.9, 1.1, 20).tolist())
-    assert low < 0.92
-    assert high > 1.08
+    low, high = _range_of(sized(*np.linspace(0.9, 1.1, 20)))
+    assert low < 0.9
+    assert high > 1.1
+
+
+def test_a_part_of_an_odd_size_was_found_wrong_and_does_not_widen_what_is_looked_for():
+    assert _range_of(sized(*[1.0] * 10, 1.3)) == (1.0, 1.0)
 
 
 # ---- where it cannot be
@@ -209,7 +217,7 @@ def test_patches_beside_the_part_do_not_count(half):
     assert half.weight[:, :5].all()
     assert not half.weight[:, 5:].any()
     assert (half.share, half.sigma) == (UPRIGHT_READING.share, UPRIGHT_READING.sigma)
-    assert upright_reading(("layer2",), np.ones((9, 9), np.uint8), 3, 3).share == FINE_ALONE.share
+    assert upright_reading(("layer2",), np.ones((9, 9), np.uint8), 3, 3).sigma == UPRIGHT_FINE_ALONE.sigma
 
 
 def test_of_a_part_thinner_than_patches_some_count_as_a_map_of_zeros_would_pass_every_part():
@@ -243,7 +251,7 @@ def test_torch_and_the_graph_weigh_the_same(torch, half, sigma):
     apart = -vectors[0].reshape(4, -1).T[:, None] - bank[None]
     want = smoothed(torch.from_numpy(np.sqrt((apart**2).sum(2)).min(1).reshape(6, 10)), reading).numpy()
     np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
-    assert (found[:, 5:] == 0).all()
+    assert (found[:, 8:] == 0).all()  # beyond the reach of the Gaussian
     assert (found[:, :5] > 0).all()
 
 
