@@ -104,9 +104,9 @@ def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, 
     return np.asarray(np.mean(seen, axis=0), np.complex64)
 
 
-def _range_of(found: Sequence[float]) -> tuple[float, float]:
+def _range_of(places: Sequence[Place]) -> tuple[float, float]:
     """One size where all are nearly the same: a finer look reaches the rest. An odd one was found wrong."""
-    sizes = np.array(found)
+    sizes = np.array([place.size for place in places])
     usual = float(np.median(sizes))
     apart = np.abs(sizes - usual)
     kept = sizes[apart <= max(_FAR * float(np.median(apart)), _SAME_SIZE * usual)]
@@ -120,7 +120,7 @@ def _finish(fields: Sequence[Field], places: Sequence[Place], mask: Mask, cell_p
     """The upright template, looked for once more as the edge will."""
     shape = (max(4, round(mask.shape[0] / cell_px)), max(4, round(mask.shape[1] / cell_px)))
     template = _shared(fields, places, shape)
-    sizes, turns_deg = _range_of([place.size for place in places]), _turns_of(places)
+    sizes, turns_deg = _range_of(places), _turns_of(places)
     search = Search(template, sizes, turns_deg)
     lowest = min(search.find(field).match for field in fields)
     if lowest < _MATCHING:
