@@ -2,9 +2,10 @@
 BIN := .venv/bin
 READY := .venv/.ready
 DATA ?=
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench bench-detection lock schemas starter clean
+.PHONY: help install demo study test test-slow lint format bench bench-detection lock schemas starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +25,9 @@ $(READY): requirements/all.txt requirements/uv.txt pyproject.toml
 
 demo: $(READY)  ## twenty good screws to verdicts, in out/demo (DATA=DIR for your own images)
 	@$(BIN)/python -m trainer.demo $(DATA)
+
+study: $(READY)  ## the original experiment made again, in out/study (DATA=path/to/mvtec/screw; ARGS=--help says more)
+	@$(BIN)/python -m trainer.original --data "$(DATA)" $(ARGS)
 
 test: $(READY)  ## the tests
 	$(BIN)/python -m pytest

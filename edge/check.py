@@ -19,10 +19,11 @@ from edge.journal_file import damage
 from edge.metrics import Endpoint, Metrics
 from edge.settings import load_settings
 from edge.sockets import bind, open_context
-from edge.startup import load_bundle, model_path
+from edge.startup import load_bundle, model_path, signature_of
 from models.bundle import Bundle
 from models.command import DONE, FAILED
 from models.errors import CameraError, MekikiError
+from models.gate import Gate
 from models.golden import check_golden
 from models.manifest import Threshold
 from models.runner import Runner
@@ -38,13 +39,17 @@ class _Report:
     failed: list[str] = field(default_factory=list)
 
     def line(self, name: str, step: Callable[[], str]) -> bool:
+        return self.remark(name, lambda: (step(), True))
+
+    def remark(self, name: str, step: Callable[[], tuple[str, bool]]) -> bool:
+        """The same of a step that may find what is no failure, but wants somebody's attention."""
         try:
-            found = step()
+            found, is_fine = step()
         except MekikiError as error:
             self.failed.append(name)
             self.say(f"failed  {name}: {' '.join(str(error).split())}")
             return False
-        self.say(f"ok      {name}: {found}")
+        self.say(f"{'ok' if is_fine else 'warning':<7} {name}: {found}")
         return True
 
 
@@ -67,7 +72,7 @@ def check(file: Path, say: Callable[[str], None]) -> int:
 
 
 def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: bool) -> None:
-    """Three checks that need each other: what follows a failed one is not tried."""
+    """Four checks that need each other: what follows a failed one is not tried."""
     held: list[Bundle] = []
 
     def bundle() -> str:
@@ -87,7 +92,12 @@ def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: b
         words = f"{found.n_images} images as the manifest says, scores within {found.max_relative:.1e} relative"
         return words + _review_words(held[0].manifest.threshold, found.n_review)
 
-    _ = report.line("bundle", bundle) and report.line("model", model) and report.line("golden", golden)
+    _ = (
+        report.line("bundle", bundle)
+        and report.remark("signature", lambda: signature_of(held[0], Gate(settings.trust)))
+        and report.line("model", model)
+        and report.line("golden", golden)
+    )
 
 
 def _review_words(threshold: Threshold, n_review: int) -> str:

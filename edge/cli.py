@@ -7,10 +7,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.command import DONE, Parser, positive_int, run_command, sub_parser, top_parser
+from models.command import DONE, Parser, positive_int, reason, run_command, sub_parser, top_parser
+
+if TYPE_CHECKING:
+    from edge.manage import Place
 
 _PROG = "mekiki-edge"
+_INSTALL = "model install screws.bundle --config edge.toml"
 _say = functools.partial(print, flush=True)
 
 
@@ -31,6 +36,7 @@ def _parser() -> Parser:
     _add_listen(subs)
     _add_trigger(subs)
     _add_keys(subs)
+    _add_model(subs)
     return parser
 
 
@@ -76,6 +82,34 @@ def _add_keys(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-ar
     command = sub_parser(subs, "keys", _keys, about, example)
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="the [bus] keys of the daemon")
     command.add_argument("--client", action="append", default=[], metavar="NAME", help="a client to admit; repeatable")
+
+
+def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Bring versions of a model into force on this box, and take them back."
+    model = subs.add_parser("model", help=about, description=about, epilog=f"example:\n  {_PROG} {_INSTALL}")
+    actions = model.add_subparsers(required=True, metavar="ACTION")
+    for name, run, help_text, example in (
+        ("install", _model_install, "Verify a bundle, try it on this device, put it in force on probation.", _INSTALL),
+        ("list", _model_list, "Show the versions that lie here.", "model list --config edge.toml"),
+        ("activate", _model_activate, "Try a version that lies here, put it in force on probation.",
+         "model activate 425586e4147a --config edge.toml"),
+        ("rollback", _model_rollback, "Put the version before in force again.", "model rollback --config edge.toml"),
+        ("history", _model_history, "Show what became of the versions.", "model history --config edge.toml"),
+    ):  # fmt: skip
+        action = sub_parser(actions, name, run, help_text, f"{_PROG} {example}")
+        action.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+        action.add_argument("--camera", metavar="NAME", help="whose store, where there are several")
+        if name == "install":
+            action.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder on this box")
+            action.add_argument("--keep-active", action="store_true", help="only try it; the active version stays")
+        if name == "activate":
+            action.add_argument("version", metavar="VERSION", help="the first characters of its digest")
+        if name in ("install", "activate"):
+            action.add_argument(
+                "--older", type=reason, metavar="REASON", help="why an older one follows the active one"
+            )
+        if name == "rollback":
+            action.add_argument("--because", type=reason, metavar="REASON", help="kept in the history")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -139,6 +173,38 @@ def _keys(arguments: argparse.Namespace) -> int:
     for folder in make_keys(arguments.out, arguments.client):
         _say(f"{folder}: hand this folder over, then delete it here")
     _say(f"{arguments.out}: set it as [bus] keys; its secrets belong to the daemon's user, mode 600")
+    return DONE
+
+
+def _place(arguments: argparse.Namespace) -> "Place":
+    from edge.manage import Place
+    from edge.settings import load_settings
+
+    return Place(load_settings(arguments.config), arguments.camera)
+
+
+def _model_install(arguments: argparse.Namespace) -> int:
+    _place(arguments).install(arguments.bundle, arguments.older, _say, activate=not arguments.keep_active)
+    return DONE
+
+
+def _model_list(arguments: argparse.Namespace) -> int:
+    _place(arguments).list(_say)
+    return DONE
+
+
+def _model_activate(arguments: argparse.Namespace) -> int:
+    _place(arguments).activate(arguments.version, arguments.older, _say)
+    return DONE
+
+
+def _model_rollback(arguments: argparse.Namespace) -> int:
+    _place(arguments).rollback(arguments.because, _say)
+    return DONE
+
+
+def _model_history(arguments: argparse.Namespace) -> int:
+    _place(arguments).history(_say)
     return DONE
 
 

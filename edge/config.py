@@ -81,6 +81,16 @@ class EvidenceConfig(Frozen):
     max_age_days: float = Field(default=90, gt=0)
 
 
+class ProbationConfig(Frozen):
+    """What a version that `mekiki-edge model` put in force must show, against the one before it."""
+
+    parts: int = Field(default=200, ge=0, le=100_000)  # verdicts; 0: no probation
+    unknown_rise: float = Field(default=0.1, ge=0, le=1)  # by how much the share of unknown may rise
+    late_rise: float = Field(default=0.05, ge=0, le=1)  # of those that missed their deadline
+    ng_rise: float = Field(default=0.2, ge=0, le=1)  # and of ng, up or down
+    starts: int = Field(default=3, ge=1)  # of the daemon within it; one more, and it goes back
+
+
 class MetricsConfig(Frozen):
     """Where Prometheus scrapes."""
 
@@ -102,6 +112,7 @@ class Settings(BaseSettings):
 
     bundle: Path | None = None  # at most one of these two; for all cameras that name none of their own
     store: Path | None = None  # its active version is used, and followed while the daemon runs
+    trust: Path | None = None  # keys, one of which must have signed every bundle; absent: signatures are not checked
     device: str = Field(default="CPU", min_length=1)  # OpenVINO's name
     state: Path = Field(default_factory=_state_dir)  # journal and evidence
     camera: tuple[CameraConfig, ...] = Field(min_length=1)
@@ -110,6 +121,7 @@ class Settings(BaseSettings):
     journal: JournalConfig = JournalConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     metrics: MetricsConfig = MetricsConfig()
+    probation: ProbationConfig = ProbationConfig()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -39,18 +39,21 @@ from edge.metrics import Endpoint, Metrics
 from edge.model import Model, prepare
 from edge.outlet import Afterwards
 from edge.pictures import HIGH_WATER, Pictures
+from edge.probation import Trial
 from edge.publisher import Publisher
 from edge.relay import Relay
 from edge.replay import Replay
 from edge.signals import Signals
 from edge.sockets import bind, open_context
-from edge.startup import StoppedError, frame_sizes, load_bundles, load_models, model_path, open_cameras
+from edge.startup import StoppedError, count_start, frame_sizes, load_bundles, load_models, model_path, open_cameras
 from edge.swap import Swap
 from edge.trigger import TriggerServer
 from edge.worker import Worker, died
 from models.bundle import Bundle
 from models.errors import MekikiError
+from models.gate import Gate
 from models.heartbeat import CameraBeat, Heartbeat
+from models.store import Store
 
 STOP_DEADLINE_S = 10.0
 _CAPTURES_S, _ENGINE_S, _REST_S, _CLOSE_S = 1.5, 3.0, 1.5, 2.5  # shares of the deadline; the bus lingers in the last
@@ -65,6 +68,7 @@ class Daemon:
         """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened."""
         self._settings, self._signals = settings, signals
         self._stop, self._ended = threading.Event(), threading.Event()
+        count_start(settings)
         bundles = load_bundles(settings)
         self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
         self._open_outside(stack)
@@ -162,7 +166,10 @@ class Daemon:
             cameras = [name for name, (path, _) in places.items() if path == store]
             lanes, sizes = len(self._engine.lanes), frame_sizes(settings, store, self._sizes)
             model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
-            swap.follow(store, cameras, self._engine.models[cameras[0]].bundle.digest, model)
+            digest = self._engine.models[cameras[0]].bundle.digest
+            followed = Store(store, Gate(settings.trust))
+            trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation)
+            swap.follow(followed, cameras, digest, model, trial)
         return swap
 
     def _beat(self, seqs: Mapping[str, int]) -> Heartbeat:

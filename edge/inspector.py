@@ -67,6 +67,8 @@ class Inspector:
             return self.unknown(part, model, Doubt("model_error", str(result)))
         if (doubt := _unfit(part, model)) is not None:
             return self.unknown(part, model, doubt)
+        if result.lost is not None:
+            return self._judged(part, model, _Finding("unknown", "not_found", result.lost, result))
         threshold = model.bundle.manifest.threshold
         outcome, reason = judge(result.score, threshold.ng_at_or_above, threshold.review_at_or_above)
         if not math.isfinite(result.score):  # JSON has no NaN
@@ -138,5 +140,6 @@ def _stages(part: Part, grab: Grab, prediction: Prediction | None) -> Stages:
         queue_s=((part.started_ns or now_ns) - grab.ready_ns) / 1e9,
         infer_s=prediction.infer_s if prediction else 0.0,
         decode_s=prediction.decode_s if prediction else 0.0,
+        find_s=prediction.find_s if prediction else 0.0,
         total_s=(now_ns - grab.captured_ns) / 1e9,
     )

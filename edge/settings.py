@@ -20,6 +20,7 @@ from edge.config import (
     InferenceConfig,
     JournalConfig,
     MetricsConfig,
+    ProbationConfig,
     Settings,
 )
 from models.errors import ConfigError
@@ -32,10 +33,11 @@ _TABLES: dict[str, type[BaseModel]] = {
     "journal": JournalConfig,
     "evidence": EvidenceConfig,
     "metrics": MetricsConfig,
+    "probation": ProbationConfig,
     "folder": FolderConfig,
     "opencv": OpenCVConfig,
 }
-_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "metrics"]
+_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "metrics", "probation"]
 _NOT_SETTINGS = {"MEKIKI_SHARED"}  # where tests and benchmarks find their data
 _UNITS = {"_s": "a number of seconds", "_px": "a whole number of pixels", "fps": "a number of frames per second"}
 
@@ -84,7 +86,8 @@ def _read(file: Path) -> Settings:
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     cameras = tuple(_anchored_camera(camera, folder) for camera in settings.camera)
-    update = {"camera": cameras, "state": folder / settings.state} | _joined(settings, folder, "bundle", "store")
+    paths = _joined(settings, folder, "bundle", "store", "trust")
+    update = {"camera": cameras, "state": folder / settings.state} | paths
     bus = settings.bus.model_copy(update=_joined(settings.bus, folder, "keys"))
     return settings.model_copy(update=update | {"bus": bus})
 

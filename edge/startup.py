@@ -3,6 +3,7 @@
 Runs on the main thread, before any other is started.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from edge.config import Settings
 from edge.model import Model, Size, prepare
 from models.bundle import Bundle, open_bundle
 from models.errors import BundleError, CameraError, ConfigError, MekikiError
+from models.gate import Gate
 from models.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 def model_path(settings: Settings, camera: CameraConfig) -> tuple[Path, bool]:
@@ -26,7 +30,7 @@ def model_path(settings: Settings, camera: CameraConfig) -> tuple[Path, bool]:
 
 
 def load_bundle(path: Path, *, is_store: bool) -> Bundle:
-    """The bundle at `path`, or the active version of the store there, verified. Raises BundleError."""
+    """The bundle at `path`, or the active version of the store there, whole. Raises BundleError."""
     if not is_store:
         return open_bundle(path)
     if not path.is_dir():
@@ -34,10 +38,56 @@ def load_bundle(path: Path, *, is_store: bool) -> Bundle:
     return Store(path).active()
 
 
+def signature_of(bundle: Bundle, gate: Gate) -> tuple[str, bool]:
+    """Who signed a bundle, and whether that needs nobody's attention. Raises BundleError, ConfigError.
+
+    A signer whose trust has ended does not stop a line: what came in while it was trusted runs on.
+    """
+    key = gate.verify(bundle)
+    if key is None:
+        return "not checked, as no trusted keys are set; make some (`mekiki-deploy keys`) and set `trust`", False
+    words = f"by {key.name}, trusted until {key.head.trusted_until}"
+    if key.is_trusted_at(gate.now()):
+        return words, True
+    return f"{words}: it runs on, but nothing new of that key is taken; sign the next with a newer key", False
+
+
 def load_bundles(settings: Settings) -> dict[Path, Bundle]:
-    """Every bundle that a camera is judged by, verified, by the place that the settings name. Raises BundleError."""
+    """Every bundle that a camera is judged by, whole and signed by whom the settings trust, by its place.
+
+    Raises BundleError, and ConfigError where the trusted keys are not in order.
+    """
     places = dict(model_path(settings, camera) for camera in settings.camera)
-    return {path: load_bundle(path, is_store=is_store) for path, is_store in places.items()}
+    bundles = {path: load_bundle(path, is_store=is_store) for path, is_store in places.items()}
+    for bundle in bundles.values():
+        words, is_fine = signature_of(bundle, Gate(settings.trust))
+        _log.log(logging.INFO if is_fine else logging.WARNING, "bundle %s: signature %s", bundle.digest[:12], words)
+    return bundles
+
+
+def count_start(settings: Settings) -> None:
+    """A version on probation with which the daemon starts again and again goes back, and so does one that is not whole
+    or not signed: the version before it proved itself."""
+    places = {path for path, is_store in (model_path(settings, camera) for camera in settings.camera) if is_store}
+    for store in (Store(path, Gate(settings.trust)) for path in sorted(places) if path.is_dir()):
+        try:
+            _count_start(store, settings.probation.starts)
+        except (BundleError, OSError) as error:
+            _log.warning("%s: a probation cannot be looked after: %s", store.root, error)
+
+
+def _count_start(store: Store, most: int) -> None:
+    state = store.state()
+    if state.active is None or not state.on_probation:
+        return
+    why = f"{most} starts within its probation" if store.start(state.active) > most else None
+    try:
+        store.active()
+    except BundleError as error:
+        why = str(error)
+    if why is not None:
+        store.give_up(state.active, why)
+        _log.error("version %s rolled back: %s", state.active[:12], why)
 
 
 def load_models(

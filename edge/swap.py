@@ -1,7 +1,8 @@
 """Follows the active version of a store while the daemon runs. Thread `swap`.
 
-A new version is verified, compiled, warmed and checked on its golden images beside the old one. Only then
-does the engine switch, between two frames. A version that fails any of it stays out until the store changes.
+A new version is verified (its signature too), compiled, warmed and checked on its golden images beside the old
+one. Only then does the engine switch, between two frames. A version that fails any of it stays out until the store
+changes.
 """
 
 import logging
@@ -13,8 +14,9 @@ from typing import Protocol
 
 from edge.metrics import Metrics
 from edge.model import Model
+from edge.probation import Trial
 from models.bundle import Bundle
-from models.errors import MekikiError
+from models.errors import BundleError, MekikiError
 from models.store import Store
 
 _log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class _Followed:
     cameras: Sequence[str]
     digest: str
     prepare: Callable[[Bundle], Model]  # makes a model that may judge, or raises MekikiError
+    trial: Trial | None = None  # watches a version on probation
     stamp: int = 0  # of state.json when it was last read
 
 
@@ -47,9 +50,16 @@ class Swap:
         self._engine, self._metrics, self._stop = engine, metrics, stop
         self._followed: list[_Followed] = []
 
-    def follow(self, store: Path, cameras: Sequence[str], digest: str, prepare: Callable[[Bundle], Model]) -> None:
+    def follow(
+        self,
+        store: Store,
+        cameras: Sequence[str],
+        digest: str,
+        prepare: Callable[[Bundle], Model],
+        trial: Trial | None = None,
+    ) -> None:
         """Before the thread starts: these cameras judge by this store, and have this version now."""
-        self._followed.append(_Followed(Store(store), cameras, digest, prepare))
+        self._followed.append(_Followed(store, cameras, digest, prepare, trial))
 
     def run(self) -> None:
         """The body of the thread, until the stop event."""
@@ -60,13 +70,15 @@ class Swap:
         """Follows every store that changed since the last look."""
         for followed in self._followed:
             self._look(followed)
+            if followed.trial is not None:
+                followed.trial.look(followed.digest)
 
     def _look(self, followed: _Followed) -> None:
         """Reads the store's record if it changed, and follows it."""
         stamp = _stamp(followed.store.root / "state.json")
         if stamp == followed.stamp:
             return
-        followed.stamp = stamp
+        followed.stamp, wanted = stamp, None
         try:
             wanted = followed.store.state().active
             if wanted is None or wanted == followed.digest:
@@ -77,6 +89,8 @@ class Swap:
         except (MekikiError, OSError, RuntimeError, MemoryError) as error:  # whatever it is, the line goes on as it is
             self._metrics.swap("refused")
             _log.error("model of %s stays as it is: %s", ", ".join(followed.cameras), error)
+            if wanted is not None and isinstance(error, MekikiError):  # not for a disk or a memory that was full
+                _give_up(followed.store, wanted, str(error))
             return
         self._switch(followed, model)
 
@@ -86,6 +100,14 @@ class Swap:
         followed.digest = model.bundle.digest
         self._metrics.swap("switched")
         _log.info("%s: now judged by %s", ", ".join(followed.cameras), model.name)
+
+
+def _give_up(store: Store, digest: str, why: str) -> None:
+    """If it is on probation the version before it comes back, so that the next start finds one that judges."""
+    try:
+        store.give_up(digest, " ".join(why.split()))
+    except (BundleError, OSError) as error:
+        _log.warning("version %s stays active in %s: %s", digest[:12], store.root, error)
 
 
 def _stamp(path: Path) -> int:

@@ -1,7 +1,11 @@
-"""Reads a bundle: one immutable folder of manifest, IR and golden images.
+"""Reads a bundle: one immutable folder of manifest, IR and golden images, and perhaps a signature.
 
 `trainer/export.py` writes it. Reading verifies every hash and refuses anything odd, because what is
 in this folder decides which parts pass.
+
+The signature is the one file that the manifest does not name, as it covers the manifest. So it may come, go or be
+replaced (by another key's) and the bundle is still the same version: its digest is that of the manifest.
+`models/gate.py` reads it, where keys are trusted.
 """
 
 import hashlib
@@ -10,12 +14,17 @@ from pathlib import Path
 
 from models.errors import BundleError
 from models.files import sha256_of
+from models.images import png_size
 from models.manifest import Manifest, parse_manifest
 
 MANIFEST = "manifest.json"
 MODEL_XML = "model.xml"
 MODEL_BIN = "model.bin"
+SIGNATURE = "model.sig"  # as the `model_signing` command calls it
+MAX_BYTES = 4 << 30  # of all files; no model of a box comes near
+MAX_FILES = 1000
 _MAX_MANIFEST_BYTES = 4 << 20
+_MAX_GOLDEN_PX = 1 << 28  # a few kB of PNG may unpack to more than there is memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,33 +33,42 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    digest: str  # sha256 of manifest.json, which holds the hash of every other file
+    digest: str  # sha256 of manifest.json, which holds the hash of every other file but the signature
 
     @property
     def model_xml(self) -> Path:
         """The IR; its weights lie beside it."""
         return self.path / MODEL_XML
 
+    @property
+    def bytes(self) -> int:
+        """Of all files that the manifest names."""
+        return sum(file.bytes for file in self.manifest.files.values())
+
 
 def open_bundle(path: Path) -> Bundle:
     """Verifies the folder at `path` and returns it as a Bundle.
 
-    Raises BundleError when it is missing, incomplete, changed, of a newer schema or another family,
-    or holds a file, link or folder that the manifest does not name.
+    Raises BundleError when it is missing, incomplete, changed, of a newer schema or another family, out of all
+    proportion, or holds a file, link or folder that the manifest does not name.
     """
     text = _read_manifest(path)
     manifest = parse_manifest(text, str(path / MANIFEST))
+    _refuse_disproportion(manifest, path / MANIFEST)
     found = _files_in(path)
     wanted = set(manifest.files)
-    for name in (MODEL_XML, MODEL_BIN, *(golden.file for golden in manifest.golden)):
+    pose = () if manifest.pose is None else (manifest.pose.file,)
+    for name in (MODEL_XML, MODEL_BIN, *pose, *(golden.file for golden in manifest.golden)):
         if name not in wanted:
             raise BundleError(f"{path / MANIFEST}: names no {name}; make the bundle again")
     if missing := sorted(wanted - found):
         raise BundleError(f"{path / missing[0]}: missing, the manifest names it; push the bundle again")
-    if extra := sorted(found - wanted - {MANIFEST}):
+    if extra := sorted(found - wanted - {MANIFEST, SIGNATURE}):
         raise BundleError(f"{path / extra[0]}: the manifest does not name it; remove it or push the bundle again")
     for name in sorted(wanted):
         _verify(path / name, manifest.files[name].sha256, manifest.files[name].bytes)
+    for golden in manifest.golden:
+        _refuse_huge(path / golden.file)
     return Bundle(path=path, manifest=manifest, digest=hashlib.sha256(text).hexdigest())
 
 
@@ -66,6 +84,26 @@ def _read_manifest(path: Path) -> bytes:
     if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
         raise BundleError(f"{manifest}: over {_MAX_MANIFEST_BYTES} bytes; this is not a manifest: push it again")
     return manifest.read_bytes()
+
+
+def _refuse_disproportion(manifest: Manifest, path: Path) -> None:
+    """Before a byte of it is read."""
+    if reserved := {MANIFEST, SIGNATURE} & set(manifest.files):
+        raise BundleError(f"{path}: names {min(reserved)} as a file, which cannot hold its own hash; make it again")
+    total = sum(file.bytes for file in manifest.files.values())
+    if total > MAX_BYTES or len(manifest.files) > MAX_FILES:
+        raise BundleError(
+            f"{path}: {len(manifest.files)} files of {total} bytes, at most {MAX_FILES} of {MAX_BYTES} were wanted; "
+            "make the bundle again"
+        )
+
+
+def _refuse_huge(golden: Path) -> None:
+    size = png_size(golden)
+    if size is not None and size[0] * size[1] > _MAX_GOLDEN_PX:
+        raise BundleError(
+            f"{golden}: {size[1]}x{size[0]} px, at most {_MAX_GOLDEN_PX} pixels were wanted; make the bundle again"
+        )
 
 
 def _files_in(path: Path) -> set[str]:

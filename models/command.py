@@ -76,6 +76,27 @@ def _say(prog: str, message: str, code: int) -> int:
     return code
 
 
+def product(text: str) -> str:
+    """An argparse type: the name of what a bundle is for."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from models.manifest import Product
+
+    try:
+        return TypeAdapter(Product).validate_python(text)
+    except ValidationError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.70}: a product was wanted: letters, digits, '_', '.' and '-', such as m5-screw"
+        ) from None
+
+
+def reason(text: str) -> str:
+    """An argparse type: why, in words, on one line."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a reason was wanted, such as 'rejects good parts since Monday'")
+    return " ".join(text.split())
+
+
 def positive_int(text: str) -> int:
     """An argparse type: a whole number of 1 or more."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):

@@ -18,6 +18,10 @@ class BundleError(MekikiError):
     """A bundle is missing, incomplete, changed, or not for this version: push it again."""
 
 
+class UntrustedError(BundleError):
+    """A bundle that nobody signed whom this machine trusts: have it signed."""
+
+
 class ModelError(MekikiError):
     """The model did not compile or run on the device, or disagrees with its golden images."""
 

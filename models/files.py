@@ -31,9 +31,19 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` to `path`; a reader sees the old file or the new one, never a part."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY_PREFIX, delete=False) as file:
+def hand_over(path: Path) -> None:
+    """What root makes belongs to who owns the folder that it lies in: the daemon writes to its store too."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def write_whole(path: Path, content: bytes, staging: Path | None = None) -> None:
+    """Writes `content` to `path`; a reader sees the old file or the new one, never a part.
+
+    With `staging`, a folder on the same disk, what a killed writer leaves lies there and not beside `path`.
+    """
+    with tempfile.NamedTemporaryFile(dir=staging or path.parent, prefix=TEMPORARY_PREFIX, delete=False) as file:
         temporary = Path(file.name)
         try:
             file.write(content)
@@ -41,6 +51,7 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
+            hand_over(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -52,6 +63,7 @@ def make_folder(path: Path) -> None:
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
+        hand_over(path)
         sync(path.parent)
 
 
@@ -78,6 +90,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
         yield temporary
         _settle(temporary)
         temporary.rename(target)
+        for path in (target, *target.rglob("*")):
+            hand_over(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -33,6 +33,15 @@ def read_image(path: Path) -> Image:
     return _three_channels(_eight_bits(pixels))
 
 
+def png_size(path: Path) -> tuple[int, int] | None:
+    """Height and width that a PNG file states, read without unpacking it; None when it is no PNG."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if len(head) < 24 or not head.startswith(b"\x89PNG\r\n\x1a\n") or head[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
+
+
 def _decode(path: Path) -> NDArray[np.generic]:
     try:
         content = path.read_bytes()

@@ -35,14 +35,16 @@ from models.verdict import Outcome
 __all__ = [
     "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
     "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining", "LabelDecoder", "Manifest", "Parity",
-    "PatchcoreDecoder", "Precision", "Preprocess", "Sha256", "SupervisedTraining", "Threshold", "ThresholdPolicy",
-    "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
+    "PatchcoreDecoder", "Pose", "Precision", "Preprocess", "Product", "Sha256", "SupervisedTraining", "Threshold",
+    "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
 GOOD: Final = "good"  # the label of a part without a defect
 # Plain names in at most one folder: no absolute path, no `..`, nothing hidden.
 FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+# What a bundle is for, such as "m5-screw"; RAUC's word for it is `compatible`.
+Product = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Family = Literal["anomaly", "detection", "classification", "segmentation"]
 Precision = Literal["f32", "f16", "bf16"]
 Triple = tuple[float, float, float]
@@ -63,6 +65,24 @@ class Preprocess(Frozen):
     fit: Literal["stretch", "letterbox"] = "stretch"
     channels: Literal["rgb", "bgr"] = "rgb"  # the order that the network sees; mean and std stay red first
     pad: float = Field(default=114, ge=0, le=255)
+
+
+class Pose(Frozen):
+    """How a part is found in a frame and laid upright before the graph sees it; `models/upright.py` does it."""
+
+    file: FileName  # the template of its edges, and which pixels are the part
+    sizes: tuple[
+        Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]
+    ]  # that parts have, against the template
+    turns_deg: tuple[float, float]  # in which they lie
+    least_match: float = Field(gt=0, le=1)  # below it there is no part: `unknown`
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name, (low, high) in (("sizes", self.sizes), ("turns_deg", self.turns_deg)):
+            if not low <= high or high - low > 360:
+                raise ValueError(f"{name} from {low} to {high}, a range was wanted")
+        return self
 
 
 class PatchcoreDecoder(Frozen):
@@ -137,7 +157,7 @@ class File(Frozen):
 
 
 class Manifest(Frozen):
-    """`manifest.json` of a bundle. It names every other file; nothing else may lie there."""
+    """`manifest.json` of a bundle. It names every other file but the signature; nothing else may lie there."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     family: Family
@@ -145,6 +165,8 @@ class Manifest(Frozen):
     created_at: AwareDatetime
     mekiki: str
     made_from: Sha256 | None = None  # digest of the bundle that this one is but for its threshold; null: of a fit
+    pose: Pose | None = None  # null: the whole frame is looked at as it is
+    compatible: Product | None = None  # which product's parts it judges; null: nobody said
     preprocess: Preprocess
     precision: Precision
     decoder: Decoder
@@ -162,6 +184,8 @@ class Manifest(Frozen):
             if not isinstance(part, wanted):
                 got, names = type(part).__name__, " or ".join(kind.__name__ for kind in wanted)
                 raise ValueError(f"family {self.family} with a {name} of {got}, {names} was wanted")
+        if self.pose is not None and not isinstance(self.decoder, PatchcoreDecoder | HeatmapDecoder):
+            raise ValueError(f"a pose with a decoder of {self.decoder.kind}, one of heatmaps was wanted")
         return self
 
 

@@ -31,3 +31,5 @@ class Prediction:
     decode_s: float  # seconds in Python after it
     boxes: Boxes | None = None  # None for heatmaps and labels
     label: str | None = None  # of a classifier: the most probable kind of defect, whatever the score
+    find_s: float = 0.0  # seconds in Python before the device: the part was found and laid upright
+    lost: str | None = None  # why no part was found; then the score is NaN

@@ -5,6 +5,8 @@ another one for another thread, on the same compiled model.
 """
 
 import copy
+import functools
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -15,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
-from models.decoding import decode, outputs_of
+from models.decoding import Found, decode, outputs_of
 from models.errors import ModelError
 from models.manifest import Decoder, Precision
 from models.prediction import Image, Prediction
 from models.resize import for_frames
+from models.upright import Upright, View, on_frame, read_upright
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -32,27 +35,32 @@ _MAX_SIDE_PX = 16384
 class Runner:
     """Frames in, Predictions out."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         model_xml: Path,
         decoder: Decoder,
         precision: Precision,
         device: str = "CPU",
         hint: Hint = "latency",
+        upright: Upright | None = None,
     ) -> None:
-        """Reads the IR; compiling waits for the first frame of each size, or `warm_up`.
+        """Reads the IR, which sees the frame, or with `upright` the part in it.
+
+        Compiling waits for the first frame of each size, or `warm_up`.
 
         Raises ModelError when OpenVINO cannot read the file, misses an output of ours in it or has no such device.
         """
         self.device, self.precision = device, precision
-        self._decoder, self._outputs = decoder, outputs_of(decoder)
+        self._decoder, self._outputs, self._upright = decoder, outputs_of(decoder), upright
         self._compiled = _Compiled(model_xml, self._outputs, precision, device, hint)
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
 
     @classmethod
     def of(cls, bundle: Bundle, device: str = "CPU", hint: Hint = "latency") -> "Runner":
         """The runner of a verified bundle, at the precision that its manifest states."""
-        return cls(bundle.model_xml, bundle.manifest.decoder, bundle.manifest.precision, device, hint)
+        manifest = bundle.manifest
+        upright = None if manifest.pose is None else read_upright(bundle.path / manifest.pose.file, manifest.pose)
+        return cls(bundle.model_xml, manifest.decoder, manifest.precision, device, hint, upright)
 
     def twin(self) -> "Runner":
         """A runner for another thread. It shares the compiled models, and has its own requests."""
@@ -60,13 +68,20 @@ class Runner:
         twin._requests = OrderedDict()
         return twin
 
+    def for_views(self) -> "Runner":
+        """A runner of the same compiled models for parts that are upright already."""
+        views = self.twin()
+        views._upright = None
+        return views
+
     def warm_up(self, height_px: int, width_px: int) -> None:
         """Compiles for a frame size and runs it once, so that the first part is not the slow one."""
         self.predict(np.zeros((height_px, width_px, 3), np.uint8))
 
     def wanted_requests(self, height_px: int, width_px: int) -> int:
         """How many frames of this size the device wants to work on at a time."""
-        return int(self._compiled.get(height_px, width_px).get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        size = (height_px, width_px) if self._upright is None else self._upright.mask.shape
+        return int(self._compiled.get(*size).get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def predict(self, image: Image) -> Prediction:
         """Scores one frame, uint8 (H, W, 3) BGR of any size. The frame is read, never written.
@@ -74,14 +89,37 @@ class Runner:
         Raises ModelError when it is not such an array or the device fails.
         """
         _refuse_odd(image)
-        request = self._request(image.shape[0], image.shape[1])
-        arrays, infer_s = self._infer(request, image)
         started = time.perf_counter()
-        found = decode(self._decoder, arrays, image.shape[0], image.shape[1])
+        view = None if self._upright is None else self._upright.view(image)
+        find_s = time.perf_counter() - started
+        seen = image if view is None else view.image
+        arrays, infer_s = self._infer(self._request(seen.shape[0], seen.shape[1]), seen)
+        started = time.perf_counter()
+        found = (
+            decode(self._decoder, arrays, image.shape[0], image.shape[1])
+            if view is None
+            else self._laid(view, arrays, image)
+        )
         decode_s = time.perf_counter() - started
         return Prediction(
-            found.score, found.heatmap, image.shape[0], image.shape[1], infer_s, decode_s, found.boxes, found.label
+            score=found.score if view is None or view.lost is None else math.nan,
+            heatmap=found.heatmap,
+            frame_height_px=image.shape[0],
+            frame_width_px=image.shape[1],
+            infer_s=infer_s,
+            decode_s=decode_s,
+            boxes=found.boxes,
+            label=found.label,
+            find_s=find_s if view else 0.0,
+            lost=view.lost if view else None,
         )
+
+    def _laid(self, view: View, arrays: list[NDArray[Any]], frame: Image) -> Found:
+        """What a view shows, but for what of it lies beyond the frame; its heatmap back in the frame."""
+        rows, columns = arrays[0].shape[2:]
+        arrays[0] = arrays[0] * view.in_frame(rows, columns, frame)  # NaN stays NaN
+        found = decode(self._decoder, arrays, frame.shape[0], frame.shape[1])
+        return found if found.heatmap is None else found._replace(heatmap=on_frame(found.heatmap, view, frame.shape))
 
     def _infer(self, request: "ov.InferRequest", image: Image) -> tuple[list[NDArray[Any]], float]:
         import openvino as ov
@@ -112,17 +150,27 @@ class Runner:
         return self._requests[key]
 
 
+@functools.cache
+def _core() -> "ov.Core":
+    """One for the process and for ever.
+
+    With its last core OpenVINO's CPU plugin goes, and on some processors it then frees the stack for signals that
+    it gave to the thread which loaded it: the next signal to that thread, as a SIGTERM, would end in a SIGSEGV.
+    """
+    import openvino as ov
+
+    return ov.Core()
+
+
 class _Compiled:
     """The model compiled for the frame sizes that came last, shared by twins. Any thread may ask."""
 
     def __init__(
         self, model_xml: Path, outputs: tuple[str, ...], precision: Precision, device: str, hint: Hint
     ) -> None:
-        import openvino as ov
-
         self.device, self.precision = device, precision
         self._config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint.upper()}
-        self._core = ov.Core()
+        self._core = _core()
         self.models: OrderedDict[tuple[int, int], ov.CompiledModel] = OrderedDict()
         self._lock = threading.Lock()
         _refuse_absent(device, self._core.available_devices)

@@ -1,78 +1,129 @@
 """The versions of a model on one machine, and which of them is in force.
 
-    STORE/versions/<digest>/   bundles, immutable
-    STORE/state.json           which version is active, which was before it
+    STORE/versions/<digest>/   bundles, immutable but for their signature
+    STORE/state.json           which version is active, which was before it, and the history (models/state.py)
 
-Both names of the state live in one file that is replaced whole, so after a power cut a reader finds
+The whole state lives in one file that is replaced whole, so after a power cut a reader finds
 the state before the change or the one after it. Writers take a lock; readers need none.
 """
 
 import contextlib
 import fcntl
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from models.base import Frozen, Sha256, first_error
-from models.bundle import MANIFEST, Bundle, open_bundle
+from models.base import first_error
+from models.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from models.errors import BundleError
-from models.files import TEMPORARY_PREFIX, make_folder, remove_folder, whole_folder, write_whole
+from models.files import TEMPORARY_PREFIX, hand_over, make_folder, remove_folder, whole_folder, write_whole
+from models.gate import Gate
+from models.manifest import Manifest, parse_manifest
+from models.state import State, Step
 
+__all__ = ["State", "Store"]
 
-class State(Frozen):
-    """Digests of the version in force and of the one before it."""
-
-    active: Sha256 | None = None
-    previous: Sha256 | None = None
+_SPARE_BYTES = 64 << 20  # that a new version must leave free
 
 
 class Store:
-    """Bundles in a folder. Adding does not activate; activating verifies first."""
+    """Bundles in a folder. Adding does not activate; activating verifies first.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Where the gate has keys, no version is taken in, put in force or opened that none of them signed.
+    """
+
+    def __init__(self, root: Path, gate: Gate | None = None) -> None:
+        self.root, self.gate = root, gate or Gate()
 
     def add(self, source: Path) -> Bundle:
-        """Copies a bundle in and verifies the copy. Adding a version twice changes nothing; one that
-        was damaged on this disk is replaced.
+        """Copies a bundle in and verifies the copy. Adding a version twice changes nothing but its signature;
+        one that was damaged on this disk is replaced.
 
-        Raises BundleError when the source or the copy is not a whole bundle; nothing stays behind.
+        Raises BundleError when the source or the copy is not a whole bundle, or the gate does not let it pass;
+        nothing stays behind.
         """
         bundle = open_bundle(source)
+        self.gate.take_in(bundle)
         with self._locked():
             target = self._folder(bundle.digest)
+            if (stored := _whole_or_none(target)) is not None:
+                self._sign(stored, bundle)
+                return self.open(bundle.digest)
             if target.exists():
-                with contextlib.suppress(BundleError):
-                    return self.open(bundle.digest)
                 remove_folder(target)
+            self._refuse_full(bundle)
             with whole_folder(target) as copy:
                 _copy(bundle, copy)
-                _refuse_other(open_bundle(copy), bundle.digest)
+                self.gate.take_in(_refuse_other(open_bundle(copy), bundle.digest))
+        self.note("staged", bundle.digest)
         return self.open(bundle.digest)
 
-    def activate(self, digest: str) -> Bundle:
+    def activate(self, digest: str, because: str | None = None, *, on_probation: bool = False) -> Bundle:
         """Puts a stored version in force after verifying it again; the old one becomes `previous`.
 
-        Raises BundleError when it is absent or damaged; then the old version stays in force.
+        Raises BundleError when it is absent or damaged, or may not follow the active version (`admit`); then the
+        old version stays in force.
         """
         with self._locked():
-            bundle = self.open(self.find(digest))
-            before = self._active_before()
-            if before != bundle.digest:
-                self._write(State(active=bundle.digest, previous=before))
+            bundle = _whole(self._folder(self.find(digest)))
+            self.admit(bundle, because)
+            before = self._state_before()
+            after = before.activated(bundle.digest, self.gate.now(), because, on_probation=on_probation)
+            if after != before:
+                self._write(after)
         return bundle
 
-    def rollback(self) -> Bundle:
+    def admit(self, bundle: Bundle, because: str | None = None) -> None:
+        """Raises BundleError when the bundle may not come into force here: the gate's reasons, another product than
+        the active version's, an older one without a reason to go back, or one that failed on probation here."""
+        self._state_before().refuse_failed(bundle.digest)
+        self.gate.put_in_force(bundle, self._active_manifest(), because)
+
+    def rollback(self, why: str | None = None) -> Bundle:
         """Puts the previous version in force again. A second rollback undoes the first."""
         with self._locked():
             state = self.state()
             if state.previous is None:
                 raise BundleError(f"{self.root}: no version before the active one; push another bundle")
             bundle = self.open(state.previous)
-            self._write(State(active=state.previous, previous=state.active))
+            self._write(state.rolled_back(self.gate.now(), why))
         return bundle
+
+    def commit(self, digest: str, why: str) -> None:
+        """The version on probation has proved itself. Nothing happens where it is another's turn by now."""
+        self._settle(digest, lambda state: state.committed(self.gate.now(), why))
+
+    def give_up(self, digest: str, why: str) -> None:
+        """The version on probation has failed: the one before it is in force again. Else as `commit`.
+
+        Raises BundleError where the one before it is damaged or not signed; then the state stays.
+        """
+
+        def back(state: State) -> State:
+            self.open(state.previous or digest)
+            return state.given_up(self.gate.now(), why)
+
+        self._settle(digest, back)
+
+    def start(self, digest: str) -> int:
+        """Counts a start of the daemon with a version on probation; how many there were, 0 where it is not."""
+        self._settle(digest, State.started)
+        state = self.state()
+        return state.starts if (state.active, state.on_probation) == (digest, True) else 0
+
+    def note(self, step: Step, digest: str, why: str | None = None) -> None:
+        """One more line of history, where the record is whole."""
+        with self._locked(), contextlib.suppress(BundleError):
+            self._write(self.state().noted(step, digest, self.gate.now(), why))
+
+    def _settle(self, digest: str, change: Callable[[State], State]) -> None:
+        with self._locked():
+            state = self.state()
+            if (state.active, state.on_probation) == (digest, True):
+                self._write(change(state))
 
     def active(self) -> Bundle:
         """The version in force, verified. Raises BundleError when there is none or it is damaged."""
@@ -82,8 +133,10 @@ class Store:
         return self.open(state.active)
 
     def open(self, digest: str) -> Bundle:
-        """A stored version, verified. Raises BundleError when it is absent, damaged or another one."""
-        return _refuse_other(open_bundle(self._folder(digest)), digest)
+        """A stored version, verified. Raises BundleError when it is absent, damaged, another one or not signed."""
+        bundle = _whole(self._folder(digest))
+        self.gate.verify(bundle)
+        return bundle
 
     def state(self) -> State:
         """Which versions are active and previous. Raises BundleError when the record is damaged."""
@@ -108,23 +161,49 @@ class Store:
             raise BundleError(f"{self.root}: {what} starting with {start!r}; see `mekiki-deploy status`")
         return found[0]
 
-    def _active_before(self) -> str | None:
-        """None also where the record is damaged: activating is how it is repaired."""
+    def _state_before(self) -> State:
+        """An empty one also where the record is damaged: activating is how it is repaired."""
         with contextlib.suppress(BundleError):
-            return self.state().active
+            return self.state()
+        return State()
+
+    def _active_manifest(self) -> Manifest | None:
+        """As far as it can be read: a damaged version must not keep out the one that mends it."""
+        with contextlib.suppress(BundleError, OSError):
+            path = self._folder(self.state().active or "none") / MANIFEST
+            return parse_manifest(path.read_bytes(), str(path))
         return None
+
+    def _sign(self, stored: Bundle, bundle: Bundle) -> None:
+        """The signature that comes with a version takes the place of the one that it had, if it is as good."""
+        new, old = bundle.path / SIGNATURE, stored.path / SIGNATURE
+        if not new.is_file() or (old.is_file() and new.read_bytes() == old.read_bytes()):
+            return
+        with tempfile.TemporaryDirectory(dir=stored.path.parent, prefix=TEMPORARY_PREFIX) as folder:
+            staged = Path(shutil.copyfile(new, Path(folder) / SIGNATURE))
+            self.gate.verify(stored, staged)
+            write_whole(old, staged.read_bytes(), staging=Path(folder))
+
+    def _refuse_full(self, bundle: Bundle) -> None:
+        free = shutil.disk_usage(self.root).free
+        if bundle.bytes + _SPARE_BYTES > free:
+            raise BundleError(
+                f"{self.root}: {free >> 20} MB free, {bundle.path} takes {bundle.bytes >> 20} MB and "
+                f"{_SPARE_BYTES >> 20} MB must stay free; free space, then push again"
+            )
 
     def _folder(self, digest: str) -> Path:
         return self.root / "versions" / digest
 
     def _write(self, state: State) -> None:
-        write_whole(self.root / "state.json", state.model_dump_json(indent=2).encode() + b"\n")
+        write_whole(self.root / "state.json", state.model_dump_json(indent=2, exclude_defaults=True).encode() + b"\n")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time. What a killed writer left half-copied is cleared here."""
         make_folder(self.root / "versions")
         with (self.root / ".lock").open("a") as lock:
+            hand_over(self.root / ".lock")
             fcntl.flock(lock, fcntl.LOCK_EX)
             for folder in (self.root, self.root / "versions"):
                 for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
@@ -133,10 +212,22 @@ class Store:
 
 
 def _copy(bundle: Bundle, to: Path) -> None:
-    """What the manifest names and nothing else; modes of a read-only medium stay behind."""
-    for name in (MANIFEST, *bundle.manifest.files):
+    """What the manifest names, the signature and nothing else; modes of a read-only medium stay behind."""
+    signature = [SIGNATURE] if (bundle.path / SIGNATURE).is_file() else []
+    for name in (MANIFEST, *signature, *bundle.manifest.files):
         (to / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(bundle.path / name, to / name)
+
+
+def _whole(folder: Path) -> Bundle:
+    """The version that the folder is named after."""
+    return _refuse_other(open_bundle(folder), folder.name)
+
+
+def _whole_or_none(folder: Path) -> Bundle | None:
+    with contextlib.suppress(BundleError):
+        return _whole(folder)
+    return None
 
 
 def _refuse_other(bundle: Bundle, digest: str) -> Bundle:

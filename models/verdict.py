@@ -20,6 +20,7 @@ Reason = Literal[
     "too_bright",    # brighter
     "blurred",       # less sharp
     "shifted",       # the part lies where none lay
+    "not_found",     # no part was found in the picture, or too little of it
     "model_error",   # inference failed
     "deadline",      # it could not be judged in time
     "overload",      # a triggered part for which no place was left in the queue
@@ -49,6 +50,7 @@ class Stages:
     infer_s: float  # in the device; 0 when it was not asked
     decode_s: float  # from the device's numbers to score and regions
     total_s: float
+    find_s: float = 0.0  # before the device: finding the part and laying it upright, where the model wants that
 
 
 class Verdict(BaseModel):

@@ -128,7 +128,7 @@ def test_every_make_target_in_the_readme_exists(readme):
 
 def test_the_targets_that_the_project_promises_exist_and_are_explained():
     explained = re.findall(r"^([a-z-]+):.*##", MAKEFILE.read_text(), re.MULTILINE)
-    assert {"install", "demo", "test", "lint", "bench"} <= set(explained)
+    assert {"install", "demo", "study", "test", "lint", "bench"} <= set(explained)
 
 
 def test_the_check_of_make_targets_sees_code_and_not_prose():

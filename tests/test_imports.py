@@ -25,7 +25,8 @@ TORCH_FAMILY = {
     "onnx",
     "segmentation_models_pytorch",
 }  # in trainer/ only
-HEAVY = TORCH_FAMILY | {"openvino", "matplotlib", "sklearn", "scipy"}  # inside functions only
+# Inside functions only.
+HEAVY = TORCH_FAMILY | {"openvino", "model_signing", "cryptography", "matplotlib", "sklearn", "scipy"}
 
 
 @dataclass(frozen=True)

@@ -74,16 +74,17 @@ def make_bundle(
     health: HealthLimits | None = None,
     slow_s: float = 0.0,
     hangs: bool = False,
+    manifest: dict[str, Any] | None = None,
 ) -> Path:
     """Writes the bundle. `golden_error` is added to the expected scores, to make them wrong. From `review` up to
     `threshold` a picture is left to a person.
 
     With `health` (see `limits`) pictures outside of it are `unknown`. `slow_s` is about what an inference
-    takes on this machine; with `hangs` one of a white picture never ends.
+    takes on this machine; with `hangs` one of a white picture never ends. `manifest` replaces fields of it.
     """
     path.mkdir(parents=True)
     _write_ir(path / MODEL_XML, nan, _rounds_of(slow_s, path / MODEL_XML) if slow_s else 0, hangs)
-    return _finish(path, DECODER, (threshold, review), golden_error, {"health": health})
+    return _finish(path, DECODER, (threshold, review), golden_error, {"health": health, **(manifest or {})})
 
 
 def make_boxes_bundle(

@@ -11,13 +11,14 @@ from trainer.arguments import seconds, seed, strength
 
 if TYPE_CHECKING:
     from trainer.conditions import Condition
+    from trainer.study.plan import Options
     from trainer.study.types import Protocol
 
 _EXAMPLE = """mekiki-train compare --data screws/ --candidates all --out screws.study --limit 20
   mekiki-train compare --data screws/ --candidates 3.toml --out screws.study --conditions noise,jpeg:0.8 --jobs 4"""
 _PROTOCOLS: tuple["Protocol", ...] = ("matched", "frozen")
 # What does not change what is found.
-_NOT_ASKED = ("run", "data", "out", "jobs", "ray")
+_NOT_ASKED = ("run", "data", "out", "work", "jobs", "ray")
 
 
 def add_compare(subs: object) -> None:
@@ -55,6 +56,9 @@ def add_compare(subs: object) -> None:
     command.add_argument(
         "--ray", metavar="ADDRESS", help="spread fits over this Ray cluster, or `local`; needs the extra `ray`"
     )
+    command.add_argument(
+        "--work", type=Path, metavar="DIR3", help="where fits are kept (DIR2/work); studies that share it share them"
+    )
     command.add_argument("--lang", default="en", choices=["en", "ja"], help="of the report (%(default)s)")
 
 
@@ -67,6 +71,8 @@ def _add_splits(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="of each kind, to learn from (80%% of them if a candidate learns from defects, else none)",
     )
+    group.add_argument("--test-good", type=positive_int, metavar="N", help="good images to test on, at most (all)")
+    group.add_argument("--test-defects", type=positive_int, metavar="N", help="of each kind, to test on, at most (all)")
     group.add_argument(
         "--splits", type=positive_int, metavar="N", help="times that learned and tested are drawn (1 or 3)"
     )
@@ -90,16 +96,22 @@ def _add_conditions(group: argparse._ArgumentGroup) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from trainer.study.compare import STUDY, compare
-    from trainer.study.plan import Options
     from trainer.study.words import in_words
+
+    study, report = compare(options_of(arguments), partial(print, flush=True))
+    print(f"\n{in_words(study)}\nstudy: {arguments.out / STUDY}\nreport: {report}")
+    return DONE
+
+
+def options_of(arguments: argparse.Namespace) -> "Options":
+    """What was typed. Raises ConfigError for what cannot be meant."""
+    from trainer.study.plan import Options
 
     given = {name: value for name, value in vars(arguments).items() if name not in ("run", "strength")}
     given["conditions"] = _conditions(arguments)
     given["protocols"] = _protocols(arguments.protocols)
     given["defects"] = tuple(name for name in arguments.defects.split(",") if name)
-    study, report = compare(Options(**given, asked=_asked(arguments)), partial(print, flush=True))
-    print(f"\n{in_words(study)}\nstudy: {arguments.out / STUDY}\nreport: {report}")
-    return DONE
+    return Options(**given, asked=_asked(arguments))
 
 
 def _conditions(arguments: argparse.Namespace) -> tuple["Condition", ...]:

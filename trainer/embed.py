@@ -27,9 +27,10 @@ class Pipeline:
     def __init__(self, graph: ov.Model, done: Callable[[Any, F32], None]) -> None:
         import openvino as ov
 
-        self._core, self._graph, self._done = ov.Core(), graph, done
+        self._core, self._graph = ov.Core(), graph
         self._queues: dict[tuple[int, int], ov.AsyncInferQueue] = {}
-        self._failure: Exception | None = None
+        # It must not know the queues: what Python cannot see through them would never be freed, nor would they.
+        self._finish = _Finish(done)
 
     def run(self, items: Iterable[tuple[Any, Image]], others: Callable[[Any], dict[str, F32]] = lambda _: {}) -> None:
         """Sends every (key, image) through, with the other inputs of that key; returns when the last one is done."""
@@ -38,8 +39,8 @@ class Pipeline:
             queue.start_async({"frame": image[None], **others(key)}, key)
         for queue in self._queues.values():
             queue.wait_all()
-        if self._failure is not None:
-            raise self._failure
+        if self._finish.failure is not None:
+            raise self._finish.failure
 
     def _queue(self, height_px: int, width_px: int) -> ov.AsyncInferQueue:
         import openvino as ov
@@ -51,12 +52,20 @@ class Pipeline:
             graph = for_frames(self._graph, height_px, width_px)
             config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
             queue = ov.AsyncInferQueue(self._core.compile_model(graph, "CPU", config))
-            queue.set_callback(self._finished)
+            queue.set_callback(self._finish)
             self._queues = {size: queue}  # one at a time: a compiled graph is large
         return self._queues[size]
 
-    def _finished(self, request: ov.InferRequest, key: Any) -> None:
+
+class _Finish:
+    """Hands on what comes out of a queue, and keeps what went wrong with it."""
+
+    def __init__(self, done: Callable[[Any, F32], None]) -> None:
+        self._done = done
+        self.failure: Exception | None = None
+
+    def __call__(self, request: ov.InferRequest, key: Any) -> None:
         try:
             self._done(key, np.array(request.get_output_tensor(0).data[0], np.float32))
         except Exception as error:  # noqa: BLE001 - raised again in run(); a callback's exception is lost
-            self._failure = error
+            self.failure = error

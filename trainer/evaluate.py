@@ -21,6 +21,8 @@ from trainer.dataset import Dataset, choose_defects
 from trainer.progress import progress
 from trainer.threshold import lower_bound, upper_bound
 
+NO_PART = 1e6  # the score of a picture in which no part was found
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -33,8 +35,8 @@ class Scored:
 
     @property
     def score(self) -> float:
-        """Higher is worse."""
-        return self.prediction.score
+        """Higher is worse. A picture without a part is `unknown` on the line, and worse than any part here."""
+        return self.prediction.score if self.prediction.lost is None else NO_PART
 
 
 def score_images(runner: Runner, labelled: Sequence[tuple[str, Path]], what: str) -> list[Scored]:
@@ -42,7 +44,7 @@ def score_images(runner: Runner, labelled: Sequence[tuple[str, Path]], what: str
     scored = []
     for label, path in progress(labelled, what):
         prediction = runner.predict(read_image(path))
-        if not np.isfinite(prediction.score):
+        if prediction.lost is None and not np.isfinite(prediction.score):
             raise ModelError(f"{path}: score {prediction.score}; the model is broken: make the bundle again")
         scored.append(Scored(path, sha256_of(path), label, prediction))
     return scored
@@ -81,11 +83,12 @@ def report(bundle: Bundle, scored: Sequence[Scored], device: str) -> dict[str, A
     good = [item.score for item in scored if item.label == "good"]
     defect = [item.score for item in scored if item.label != "good"]
     seen = set(threshold.seen)
-    times = [item.prediction.infer_s + item.prediction.decode_s for item in scored]
+    times = [item.prediction.find_s + item.prediction.infer_s + item.prediction.decode_s for item in scored]
     return {
         **figures(good, defect, threshold.ng_at_or_above),
         "threshold_policy": threshold.policy,
         **outcomes(good, defect, threshold),
+        "n_not_found": sum(item.prediction.lost is not None for item in scored),
         "n_seen_by_threshold": sum(item.sha256 in seen for item in scored),
         "by_defect": {
             name: figures(good, [s.score for s in scored if s.label == name], threshold.ng_at_or_above)
@@ -183,6 +186,8 @@ def named_words(found: Mapping[str, Any]) -> list[str]:
 def notes(found: Mapping[str, Any]) -> list[str]:
     """What a person must know of the images to read the figures right."""
     lines = []
+    if found["n_not_found"]:
+        lines.append(f"note: in {found['n_not_found']} image(s) no part was found; they count as rejected")
     if found["n_left_out"]:
         lines.append(f"note: {found['n_left_out']} image(s) left out, as the bundle learned from them")
     if found["n_seen_by_threshold"]:

@@ -29,6 +29,7 @@ from models.manifest import (
     HeatmapTraining,
     Manifest,
     Parity,
+    Pose,
     Precision,
     Preprocess,
     SupervisedTraining,
@@ -38,10 +39,13 @@ from models.manifest import (
 from models.prediction import Image
 from models.runner import Runner
 from models.scoring import judge
+from models.upright import UPRIGHT, save_upright
 from models.verdict import Outcome
 
 if TYPE_CHECKING:
     import openvino as ov
+
+    from trainer.upright import Learned
 
 
 _VERSIONED: dict[Family, tuple[str, ...]] = {
@@ -65,6 +69,8 @@ class Recipe:
     training: Training | HeatmapTraining | DetectionTraining | SupervisedTraining
     parity: Parity | BoxParity
     health: HealthLimits | None = None
+    pose: Pose | None = None
+    compatible: str | None = None
 
 
 def save_ir(graph: ov.Model, path: Path) -> None:
@@ -88,12 +94,20 @@ def refuse_existing(out: Path, option: str = "--out") -> None:
         raise ConfigError(f"{out.absolute().parent}: no such folder for {option}; make it first")
 
 
-def write_bundle(out: Path, graph: ov.Model, golden: dict[str, Image], recipe: Recipe) -> None:
-    """Makes the folder `out`, whole or not at all, and proves that it can be read and judges right."""
+def write_bundle(
+    out: Path, graph: ov.Model, golden: dict[str, Image], recipe: Recipe, upright: Learned | None = None
+) -> None:
+    """Makes the folder `out`, whole or not at all, and proves that it can be read and judges right.
+
+    `upright` is what `recipe.pose` speaks of.
+    """
     with whole_folder(out) as folder:
         (folder / "golden").mkdir()
         save_ir(graph, folder / MODEL_XML)
-        runner = Runner(folder / MODEL_XML, recipe.decoder, recipe.precision)
+        if upright is not None:
+            save_upright(folder / UPRIGHT, upright.template, upright.mask)
+        finder = None if upright is None else upright.upright()
+        runner = Runner(folder / MODEL_XML, recipe.decoder, recipe.precision, upright=finder)
         expected = tuple(_golden(folder, name, image, runner, recipe.threshold) for name, image in golden.items())
         files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
         manifest = Manifest(

@@ -1,6 +1,6 @@
 """`mekiki-train fit` for the anomaly family: good images in, a bundle and pictures out.
 
-images -> pose -> views -> model (`trainer/anomaly/`) -> IR -> held-out scores -> threshold
+images -> pose -> parts laid upright -> views -> model (`trainer/anomaly/`) -> IR -> held-out scores -> threshold
        -> parity gate -> bundle, pictures
 """
 
@@ -19,21 +19,32 @@ from models.errors import DatasetError
 from models.files import sha256_of, whole_folder
 from models.health import limits_of, measure
 from models.images import read_image
-from models.manifest import Augmentation, Weights
+from models.manifest import Weights
 from models.prediction import Image
 from models.runner import Runner
-from trainer.anomaly.model import NO_WEIGHTS, Facts, Learned, Lesson, Model, Say, Setup, needs_weights, open_model
+from trainer.anomaly.model import (
+    NO_WEIGHTS,
+    SETTLED_BY,
+    Facts,
+    Learned,
+    Lesson,
+    Model,
+    Say,
+    Setup,
+    needs_weights,
+    open_model,
+)
 from trainer.augment import turned
 from trainer.backbone import find_weights
 from trainer.dataset import Dataset, scan
 from trainer.evaluate import Scored, score_images
 from trainer.export import Recipe, defaced, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.looks import Looks, choose_looks
 from trainer.options import FitOptions
 from trainer.parity import check_parity
 from trainer.pictures import draw_report
-from trainer.pose import measure_pose, plan_augmentation
 from trainer.progress import progress
-from trainer.proof import health_words, put_threshold, threshold_words
+from trainer.proof import health_words, odd_words, put_threshold, threshold_words
 from trainer.size import spec_for
 
 MIN_GOOD = 2
@@ -72,17 +83,19 @@ def fit(options: FitOptions, say: Say) -> None:
     dataset, images = _read_good(options, say)
     model = _model(options, say)
     good = _kept_aside(options, model, dataset.train_good, images, say)
-    lesson = _lesson(options, model, [images[index] for index in good.learned()], say)
+    looks = choose_looks([images[index] for index in good.learned()], options.upright, options.augment, say)
+    lesson = _lesson(options, model, looks, [images[index] for index in good.learned()], say)
     learned = model.learn(lesson, say)
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
         save_ir(learned.graph, Path(work) / MODEL_XML)
-        runner = Runner(Path(work) / MODEL_XML, learned.decoder, "f32")
+        runner = Runner(Path(work) / MODEL_XML, learned.decoder, "f32", upright=looks.upright)
         judged = _judge(runner, good, learned, dataset)
-        recipe = _prove(options, model, good, lesson, learned, runner, judged, say)
+        recipe = _prove(options, model, good, looks, lesson, learned, runner, judged, say)
     try:
         with whole_folder(options.report) as pictures:
             draw_report(pictures, dataset, judged.tested, judged.held_out, recipe.threshold.ng_at_or_above)
-        write_bundle(options.out, learned.graph, _golden_images(good, judged), recipe)  # last: with it the fit is done
+        golden = {name: image for name, image in _golden_images(good, judged).items() if looks.finds(image)}
+        write_bundle(options.out, learned.graph, golden, recipe, looks.learned)  # last: with it the fit is done
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)
         raise
@@ -140,21 +153,11 @@ def _kept_aside(options: FitOptions, model: Model, paths: list[Path], images: li
     return Good(paths, images, tuple(chosen))
 
 
-def _lesson(options: FitOptions, model: Model, images: list[Image], say: Say) -> Lesson:
-    plan = _plan(options, images, say)
-    size_px = options.image_size if options.image_size is not None else model.size_px(images, say)
-    return Lesson(images, plan, spec_for(size_px, images[0]))
-
-
-def _plan(options: FitOptions, images: list[Image], say: Say) -> Augmentation:
-    pose = measure_pose(images)
-    plan = plan_augmentation(pose, len(images), options.augment)
-    where = "in the bank " if options.model == "patchcore" else ""
-    say(
-        f"pose: parts are turned against each other by up to {pose.rotation_deg:.0f} degrees -> "
-        f"{len(plan.angles_deg)} view(s) of each image {where}(--augment {options.augment})"
-    )
-    return plan
+def _lesson(options: FitOptions, model: Model, looks: Looks, images: Sequence[Image], say: Say) -> Lesson:
+    seen = [looks.see(image) for image in images]
+    size_px = options.image_size if options.image_size is not None else model.size_px(seen, say)
+    around = [looks.see_around(image) for image in images[:SETTLED_BY]]
+    return Lesson(seen, looks.plan, spec_for(size_px, seen[0]), around, looks.mask)
 
 
 def _judge(runner: Runner, good: Good, learned: Learned, dataset: Dataset) -> Judged:
@@ -172,6 +175,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     options: FitOptions,
     model: Model,
     good: Good,
+    looks: Looks,
     lesson: Lesson,
     learned: Learned,
     runner: Runner,
@@ -181,14 +185,19 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     """Threshold and parity on the IR that will ship."""
     threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
     say(threshold_words(threshold))
-    fresh = _parity_images(good, judged)
-    parity = check_parity(fresh, learned.torch_score, runner, threshold.ng_at_or_above)
+    if threshold.policy == "normal_quantile":
+        named = [good.paths[index].name for index in good.aside or range(len(good.paths))]
+        for words in odd_words(named, judged.held_out):
+            say(words)
+    fresh = [looks.see(image) for image in _parity_images(good, judged)]
+    parity = check_parity(fresh, learned.torch_score, runner.for_views(), threshold.ng_at_or_above)
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
     health = limits_of([measure(image) for image in good.images])
     say(health_words(health))
     return Recipe(
         family="anomaly",
         model=options.model,
+        pose=looks.pose,
         preprocess=lesson.spec,
         precision="f32",
         decoder=learned.decoder,
@@ -196,6 +205,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         training=model.record(_facts(good, lesson)),
         parity=parity,
         health=health,
+        compatible=options.compatible,
     )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from models.command import DONE, Parser, positive_int, sub_parser
+from models.command import DONE, Parser, positive_int, product, sub_parser
 from models.errors import ConfigError
 from trainer.arguments import length_px, seconds, seed, side_px
 from trainer.options import Common, DetectionOptions, FitOptions, SupervisedOptions
@@ -16,14 +16,14 @@ EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 _FAMILIES = {
     "anomaly": (
         ("patchcore", "padim", "stfpm", "supersimplenet", "draem"),
-        {"backbone", "cycle_time_s", "bank", "augment", "steps", "batch"},
+        {"backbone", "cycle_time_s", "bank", "augment", "upright", "steps", "batch"},
     ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
     "classification": (("timm",), {"backbone", "steps", "batch"}),
     "segmentation": (("unet",), {"backbone", "steps", "batch"}),
 }
 # What a study says for all its candidates.
-_NOT_GIVEN = ("help", "family", "data", "out", "limit", "seed")
+_NOT_GIVEN = ("help", "family", "data", "out", "compatible", "limit", "seed")
 
 # Of family anomaly: what only some of its models take.
 _TAKEN_BY = {
@@ -72,6 +72,12 @@ def _add_arguments(fit: Parser) -> None:
     fit.add_argument(
         "--policy", default="auto", choices=["auto", "recall_1", "normal_quantile"], help="how the threshold is put"
     )
+    fit.add_argument(
+        "--compatible",
+        type=product,
+        metavar="PRODUCT",
+        help="what the bundle is for; a box keeps to the product it has",
+    )
     fit.add_argument("--limit", type=positive_int, metavar="N", help="learn from the first N good images by name")
     fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")
     _add_shared(fit.add_argument_group("for some of the families"))
@@ -119,6 +125,12 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
         default=argparse.SUPPRESS,
         choices=["auto", "on", "off"],
         help="turned views to learn from (auto: if poses vary)",
+    )
+    group.add_argument(
+        "--upright",
+        default=argparse.SUPPRESS,
+        choices=["auto", "on", "off"],
+        help="find the part and look at it upright, and at nothing beside it (auto: if poses vary)",
     )
 
 

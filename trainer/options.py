@@ -20,6 +20,7 @@ class Common:
     allow_hub: bool = False
     image_size: int | None = None
     policy: str = "auto"
+    compatible: str | None = None
     limit: int | None = None
     seed: int = 0
 
@@ -38,6 +39,7 @@ class FitOptions(Common):
     cycle_time_s: float = 1.0
     bank: int = 10_000
     augment: str = "auto"
+    upright: str = "auto"
     steps: int | None = None
     batch: int | None = None
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from models.manifest import PatchcoreDecoder, Preprocess, Weights
 from models.patchcore import score_of
 from models.prediction import Image
+from models.upright import Mask
 from trainer.anomaly.graph import graph_of
 from trainer.backbone import read_state, settle_statistics, tensor_of
-from trainer.reading import reading_of, smoothed
+from trainer.reading import reading_of, smoothed, upright_reading
 from trainer.trunks import layers_of, load_trunks
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class Patchcore:
     def _network(self) -> torch.nn.Module:
         network: torch.nn.Module = self.model.feature_extractor.feature_extractor
         return network
+
+    def read_upright(self, mask: Mask, embedding: ov.Model) -> None:
+        """From now on only what `mask` (H, W) says is the part counts in `embedding`'s map of patches (1, d, h, w)."""
+        shape = embedding.outputs[0].partial_shape
+        self.reading = upright_reading(self.layers, mask, shape[2].get_length(), shape[3].get_length())
 
     def settle(self, images: Sequence[Image], spec: Preprocess) -> None:
         """Fits the network to this camera and these parts: its statistics come from the good images."""

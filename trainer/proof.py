@@ -31,6 +31,17 @@ def put_threshold(
     return thresholds.recall_1(good, bad, [*aside, *(item.sha256 for item in scored)])
 
 
+def odd_words(names: Sequence[str], held_out: Sequence[float]) -> list[str]:
+    """For a person: which good images look like none of the others, though they were given as good."""
+    return [
+        f"WARNING: {names[index]} (score {held_out[index]:.4g}) stands out from the other good images (up to "
+        f"{max(score for other, score in enumerate(held_out) if other not in odd):.4g}), and the threshold does not "
+        "rest on it: look at it, and take it away if the part is not good"
+        for odd in [thresholds.standing_out(held_out)]
+        for index in odd
+    ]
+
+
 def threshold_words(limit: Threshold) -> str:
     """For a person: where it lies, by which policy, and how sure that is."""
     asked = f" ({words})" if limit.asked is not None and (words := asked_words(limit.asked)) else ""

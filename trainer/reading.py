@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import PatchcoreDecoder
+from models.upright import Mask
 
 if TYPE_CHECKING:
     import openvino as ov
     import torch
 
+F32 = NDArray[np.float32]
+_ON_PART = 0.3  # of a patch's pixels
 _REACH = 3  # standard deviations of the Gaussian
 
 
@@ -24,6 +28,7 @@ class Reading:
 
     share: float
     sigma: float
+    weight: F32 | None = None  # (h, w), what each patch counts, before it is smoothed; None: each counts whole
 
     @property
     def kernel(self) -> NDArray[np.float64] | None:
@@ -35,6 +40,9 @@ class Reading:
         return np.asarray(line / line.sum())
 
 
+# Upright parts are looked at alone: fewer patches, and larger defects in them.
+UPRIGHT = Reading(share=0.005, sigma=0.7)
+UPRIGHT_FINE_ALONE = Reading(share=0.005, sigma=1.4)
 COARSE = Reading(share=0.0025, sigma=0)  # a coarser layer among the features makes neighbours alike already
 # Roth et al. smooth the map (arXiv 2106.08265), Damm et al. read the highest 1 % (arXiv 2405.14529).
 FINE_ALONE = Reading(share=0.01, sigma=1)
@@ -45,6 +53,13 @@ def reading_of(layers: Sequence[str]) -> Reading:
     return FINE_ALONE if len(layers) == 1 else COARSE
 
 
+def upright_reading(layers: Sequence[str], mask: Mask, rows: int, columns: int) -> Reading:
+    """For upright parts, of whose pixels `mask` (H, W) says which are the part: no patch beside it counts."""
+    plain = UPRIGHT_FINE_ALONE if len(layers) == 1 else UPRIGHT
+    on_part = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA) >= _ON_PART
+    return replace(plain, weight=on_part.astype(np.float32))
+
+
 def decoder_for(graph: ov.Model, reading: Reading = COARSE) -> PatchcoreDecoder:
     """How many patches the score is a mean of, for a graph's map of patches (1, d, h, w)."""
     rows, columns = (graph.outputs[0].partial_shape[axis].get_length() for axis in (2, 3))
@@ -52,10 +67,12 @@ def decoder_for(graph: ov.Model, reading: Reading = COARSE) -> PatchcoreDecoder:
 
 
 def smoothed(distances: torch.Tensor, reading: Reading) -> torch.Tensor:
-    """A map (h, w) under the Gaussian, its border repeated outwards."""
+    """A map (h, w), weighted, under the Gaussian, its border repeated outwards."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
+    if reading.weight is not None:
+        distances = distances * torch.from_numpy(reading.weight)
     if (kernel := reading.kernel) is None:
         return distances
     line, reach = torch.from_numpy(kernel.astype(np.float32)), len(kernel) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,9 @@ def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:
     """`trainer.reading.smoothed` as nodes of a graph. A NaN stays one."""
     from openvino import opset13 as op
 
+    if reading.weight is not None:
+        weighted = op.multiply(distances, op.constant(reading.weight[None, None]))
+        return _smoothed(weighted, replace(reading, weight=None))
     if (kernel := reading.kernel) is None:
         return distances
     reach = [0, 0, len(kernel) // 2, len(kernel) // 2]

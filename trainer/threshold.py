@@ -12,6 +12,7 @@ from models.manifest import Threshold
 COVERAGE = 0.99
 DEFECT_MARGIN = 0.1
 CONFIDENCE = 0.95
+_ODD, _ONE_OF = 0.01, 10
 
 
 def recall_1(
@@ -48,14 +49,17 @@ def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshol
 
     The one-sided normal tolerance limit, mean + k s (ISO 16269-6; k from the noncentral t): if the
     scores are normal, at least `COVERAGE` of good parts lie below it with 95 % confidence. Never
-    below the highest score seen. What holds whatever the distribution is in `false_reject_upper_95`;
-    of recall nothing is known without defects. `margin` is the distance above the highest good
-    score, as a share of the distance from there to the median.
+    below the highest score seen, but for those that `standing_out` names: a defect among the good
+    parts would else put the limit above all others of its kind. What holds whatever the distribution
+    is in `false_reject_upper_95`; of recall nothing is known without defects. `margin` is the distance
+    above the highest other good score, as a share of the distance from there to the median.
     """
     refuse_not_finite(good)
-    highest, middle = max(good), sorted(good)[len(good) // 2]
+    odd = set(standing_out(good))
+    usual = [score for index, score in enumerate(good) if index not in odd]
+    highest, middle = max(usual), sorted(usual)[len(usual) // 2]
     reach = max(highest - middle, 1e-3 * abs(highest), 1e-12)
-    limit = max(_tolerance_limit(good), highest + 1e-3 * reach)
+    limit = max(_tolerance_limit(usual), highest + 1e-3 * reach)
     return Threshold(
         ng_at_or_above=limit,
         policy="normal_quantile",
@@ -63,9 +67,29 @@ def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshol
         n_good=len(good),
         n_defect=0,
         recall_lower_95=None,
-        false_reject_upper_95=upper_bound(0, len(good)),
+        false_reject_upper_95=upper_bound(sum(score >= limit for score in good), len(good)),
         seen=tuple(seen),
     )
+
+
+def standing_out(good: Sequence[float]) -> list[int]:
+    """Indices of scores too high to be of the others' kind, highest first; of ten scores at most one.
+
+    One-sided Grubbs test (Technometrics 11, 1969), from the highest down, at 1 % each. None of fewer than ten.
+    """
+    from scipy.stats import t
+
+    order = sorted(range(len(good)), key=lambda index: good[index])
+    found: list[int] = []
+    while len(found) < len(good) // _ONE_OF:
+        rest = [good[index] for index in order]
+        n, spread = len(rest), statistics.stdev(rest)
+        quantile = float(t.ppf(1 - _ODD / n, n - 2)) ** 2
+        critical = (n - 1) / math.sqrt(n) * math.sqrt(quantile / (n - 2 + quantile))
+        if not rest[-1] - statistics.fmean(rest) > critical * spread:
+            break
+        found.append(order.pop())
+    return found
 
 
 def _tolerance_limit(good: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ BENCHMARKS = (
     "latency",
     "cameras",
     "overload",
+    "install",
     "memory",
     "coreset",
     "screws",

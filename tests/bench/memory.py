@@ -50,7 +50,7 @@ def _swaps(folder: Path, count: int) -> int:
     store.activate(digests[0])
     rig = Rig(gated(folder / "0.5", Gate()), [camera_line(queue=64)])
     swap = Swap(rig.engine, rig.metrics, threading.Event())
-    swap.follow(store.root, ["top"], digests[0], _prepare)
+    swap.follow(store, ["top"], digests[0], _prepare)
     judged, resident_mb = [], []
     with rig.running():
         for i in range(1, count + 1):

@@ -7,7 +7,7 @@ from models.bundle import MODEL_XML
 from tests import tiny
 from tests.edge.box import Box, free_port
 
-CHECKS = ["settings", "bundle", "model", "golden", "camera top", "state", "bus", "replay", "metrics"]
+CHECKS = ["settings", "bundle", "signature", "model", "golden", "camera top", "state", "bus", "replay", "metrics"]
 EXTERNAL = '[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\ntrigger = "external"\n'
 
 
@@ -35,7 +35,11 @@ def test_a_box_in_order_says_ok_to_each_check_and_exits_0(ready, capsys):
     code, lines = checked(ready, capsys)
     assert code == 0
     assert list(lines) == CHECKS
-    assert {state for state, _ in lines.values()} == {"ok"}
+    assert {state for name, (state, _) in lines.items() if name != "signature"} == {"ok"}
+    assert lines["signature"] == (
+        "warning",
+        "not checked, as no trusted keys are set; make some (`mekiki-deploy keys`) and set `trust`",
+    )
     assert lines["golden"][1].startswith("2 images as the manifest says")
     assert lines["camera top"][1] == "opened, one frame of 64x64 px read"
 

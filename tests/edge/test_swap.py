@@ -59,7 +59,7 @@ class Following:
         self.first = self.push(bundle)
         self.metrics = Metrics(CollectorRegistry(), ["top", "side"])
         self.swap, self.prepared = Swap(self.switch, self.metrics, threading.Event()), list[str]()
-        self.swap.follow(self.store.root, ["top", "side"], self.first, self._prepare)
+        self.swap.follow(self.store, ["top", "side"], self.first, self._prepare)
 
     def _prepare(self, bundle: Bundle) -> Model:
         self.prepared.append(bundle.digest)
@@ -329,6 +329,22 @@ def test_a_push_and_a_rollback_under_flow_lose_no_frame_and_switch_once_each_way
             new,
             old,
         ]
+
+
+def test_after_a_change_of_models_a_stop_is_still_in_order(box, newer, new):
+    """OpenVINO's CPU plugin gives the thread that loads it a stack for signals, and takes it away when it goes."""
+    store = Store(box.folder / "store")
+    store.activate(store.add(box.bundle).digest)
+    box.images("line", [tiny.OK])
+    box.write_folder("line", "loop = true\nfps = 50", head='store = "store"')
+    with Subscriber(box.address) as subscriber, box.daemon() as process:
+        subscriber.next()
+        store.activate(store.add(newer).digest)
+        until(subscriber, new, {"top"})
+        subscriber.take(20)
+        process.terminate()
+        assert process.wait(20) == 0
+        assert "stopped: SIGTERM" in process.stderr.read()
 
 
 def test_what_is_wrong_with_a_pushed_version_is_counted_and_logged_and_frames_go_on(box, newer, old):

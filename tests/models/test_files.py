@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,16 @@ def test_write_whole_on_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_pat
         write_whole(tmp_path / "state", b"two")
     assert names(tmp_path) == ["state"]
     assert (tmp_path / "state").read_bytes() == b"one"
+
+
+def test_what_a_killed_writer_leaves_lies_in_the_staging_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "replace", lambda *_: os._exit(9))
+    for name in ("staging", "beside"):
+        (tmp_path / name).mkdir()
+    if (child := os.fork()) == 0:
+        write_whole(tmp_path / "beside" / "a", b"new", staging=tmp_path / "staging")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert [len(list((tmp_path / name).iterdir())) for name in ("staging", "beside")] == [1, 0]
 
 
 def test_write_whole_over_a_folder_is_refused_and_the_folder_stays(tmp_path):

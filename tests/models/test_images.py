@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.errors import DatasetError
-from models.images import is_image_name, read_image
+from models.images import is_image_name, png_size, read_image
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 
@@ -80,6 +80,14 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         read_image(tmp_path / "none.png")
     with pytest.raises(DatasetError, match="cannot be read"):
         read_image(tmp_path)
+
+
+def test_the_size_of_a_png_is_read_without_unpacking_it(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((3, 5, 3), np.uint8))
+    assert png_size(tmp_path / "a.png") == (3, 5)
+    for content in (b"", b"\x89PNG\r\n\x1a\n", b"BM" + bytes(100)):
+        (tmp_path / "b.png").write_bytes(content)
+        assert png_size(tmp_path / "b.png") is None
 
 
 def test_names_say_what_is_an_image():

@@ -28,7 +28,7 @@ def good_only(plates, tmp_path_factory):
     """Two fits on good images alone, untrained, with the same seed: what they left and what they said."""
     folder = tmp_path_factory.mktemp("good_only")
     shutil.copytree(plates.root / "train/good", folder / "data/good")
-    choices = ["--seed", 5, "--augment", "on", "--image-size", 64]
+    choices = ["--seed", 5, "--augment", "on", "--image-size", 64, "--compatible", "m5-screw"]
     outs = [folder / "first.bundle", folder / "again.bundle"]
     return outs, [said_by(fit_arguments(folder / "data", out, *choices)) for out in outs]
 
@@ -49,6 +49,11 @@ def test_only_weights_that_saw_no_photograph_take_their_statistics_from_the_good
         said_by(fit_arguments(fitted.plates.root, out, "--image-size", 64, "--augment", "off", *more))
         scores.append([golden.score for golden in open_bundle(out).manifest.golden])
     assert (scores[0] == pytest.approx(scores[1], rel=1e-5)) == is_starter
+
+
+def test_a_bundle_says_for_which_product_it_is_and_none_where_nobody_said(good_only, fitted):
+    assert open_bundle(good_only[0][0]).manifest.compatible == "m5-screw"
+    assert fitted.bundle.manifest.compatible is None
 
 
 def test_the_bundle_opens_and_its_golden_images_agree(fitted):

@@ -10,6 +10,7 @@ import pytest
 
 from models.bundle import open_bundle
 from models.errors import ConfigError, MekikiError
+from models.files import TEMPORARY_PREFIX
 from models.images import read_image
 from models.runner import Runner
 from tests.trainer.conftest import refusal_of, said_by
@@ -309,6 +310,38 @@ def test_a_folder_that_holds_something_else_or_lies_in_the_data_is_left_alone(ar
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert "lies in the data" in refusal_of([*arguments, "--out", str(plates.root / "study")], 2)
     assert "is a file" in refusal_of([*arguments, "--out", str(tmp_path / "thesis.txt")], 2)
+
+
+def test_studies_that_share_their_work_share_fits_and_the_second_tests_on_fewer(
+    compared, arguments, tmp_path, monkeypatch
+):
+    def refuse(options, say):
+        raise MekikiError(f"fitted again {options.data}")
+
+    monkeypatch.setattr("trainer.study.jobs.run_fit", refuse)
+    work, out = compared.out / "work", tmp_path / "few.study"
+    (out / "pictures").mkdir(parents=True)  # as a study that was stopped leaves it,
+    (out / f"{TEMPORARY_PREFIX}a").touch()  # and a power cut
+    few = [*arguments, "--out", str(out), "--work", str(work), "--test-good", "2", "--test-defects", "1"]
+    study = Compared(out, said_by(few)).study
+    assert {(c.figures.n_good, c.figures.n_defect) for c in study.cells} == {(2, 1)}
+    assert len(study.cells) == len(compared.study.cells)
+    known = {part for cell in compared.study.cells for part in cell.parts}
+    assert {part for cell in study.cells for part in cell.parts} < known
+    assert "--test-good 2 --test-defects 1" in study.command
+    assert "--work" not in study.command
+    assert all((out / name).is_file() for cell in study.cells for name in cell.pictures.values())
+    assert not (out / "work").exists()
+    assert {failure.error for failure in study.failures} >= {"fitted again data"}
+
+
+def test_work_that_is_kept_elsewhere_is_refused_where_it_would_do_harm(arguments, plates, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    elsewhere = [*arguments, "--out", str(tmp_path / "out"), "--work"]
+    assert "holds something that is no study; choose another --work" in refusal_of([*elsewhere, str(tmp_path)], 2)
+    assert "lies in the data" in refusal_of([*elsewhere, str(plates.root / "work")], 2)
+    assert "is a file" in refusal_of([*elsewhere, str(tmp_path / "thesis.txt")], 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_two_studies_do_not_work_in_one_folder(arguments, tmp_path):

@@ -15,6 +15,8 @@ from models.images import read_image
 from models.scoring import judge
 from tests.trainer.studies import make_study
 from trainer.conditions import all_conditions, parse_conditions
+from trainer.study.phrases import Phrases
+from trainer.study.recommend import Findings, recommend
 from trainer.study.report import write_report
 from trainer.study.report.found import Found
 from trainer.study.report.numbers import share
@@ -98,6 +100,60 @@ def test_every_link_of_the_contents_leads_to_a_section(page):
     ids = {value for name, value in page.attributes if name == "id"}
     links = {value[1:] for name, value in page.attributes if name == "href"}
     assert links == ids
+
+
+def recommended(study):
+    """With what mekiki recommends of its figures, where `make_study` made something up."""
+    facts = Findings(study.candidates, study.cells, study.summaries, study.failures, study.times.feasible)
+    return study.model_copy(update={"recommendation": recommend(facts, study.times.cycle_time_s)})
+
+
+def test_a_japanese_report_gives_the_recommendation_in_japanese_too(study, folder):
+    told = recommended(study)
+    text = Page(render(told, folder, "ja")).text
+    own = told.recommendation
+    english = [*own.why, *own.surer, *(reason for verdict in own.ranking for reason in verdict.reasons)]
+    assert [sentence for sentence in english if sentence.replace("`", "") in text] == []
+    assert "しきい値で不良品" in text
+    assert "良品 42 枚のうち" in text  # 21 in each of two splits
+    assert words_of("ja")["sentences_in_english"] not in text
+    assert "「背景" in text or "「位置ずれ" in text
+    assert own.why[0] in Page(render(told, folder, "en")).text
+
+
+def test_a_recommendation_that_this_mekiki_would_not_give_stays_in_the_studys_own_words(study, folder):
+    own = recommended(study).recommendation
+    other = study.model_copy(
+        update={"recommendation": own.model_copy(update={"ranking": own.ranking[::-1], "why": ("Because.",)})}
+    )
+    text = Page(render(other, folder, "ja")).text
+    assert "Because." in text
+    assert words_of("ja")["sentences_in_english"] in text
+
+
+def test_what_stands_between_backquotes_is_code_and_all_is_escaped(study, folder):
+    why = ("Try `fit <b>` & see.", "A ` alone.")
+    changed = study.model_copy(update={"recommendation": study.recommendation.model_copy(update={"why": why})})
+    html = render(changed, folder, "en")
+    assert "<li>Try <code>fit &lt;b&gt;</code> &amp; see.</li><li>A ` alone.</li>" in html
+
+
+def test_options_that_are_switches_stand_in_the_report_as_they_are_typed(study, folder):
+    options = {"one_class": True, "allow_hub": False, "steps": 5}
+    candidates = (study.candidates[0].model_copy(update={"options": options}), *study.candidates[1:])
+    html = render(study.model_copy(update={"candidates": candidates}), folder, "en")
+    assert "<code>--one-class --steps 5</code>" in html
+
+
+def test_the_phrases_of_both_languages_have_the_same_keys_and_places():
+    english, japanese = (Phrases.of(lang).texts for lang in LANGS)
+    assert english.keys() == japanese.keys()
+    for key, text in english.items():
+        places = [
+            {(name, spec) for _, name, spec, _ in string.Formatter().parse(one) if name}
+            for one in (text, japanese[key])
+        ]
+        assert places[0] == places[1], key
 
 
 def test_every_candidate_condition_failure_version_and_image_stands_in_the_report(folder):

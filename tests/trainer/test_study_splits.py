@@ -80,6 +80,24 @@ def test_learn_defects_counts_each_kind_and_leaves_a_single_one_to_the_test():
     assert {one.label for one in single.learn_defect} == {"dent"}
 
 
+def test_as_few_are_tested_on_as_asked_and_what_is_learned_from_stays_the_same():
+    pool = pool_of(dent=9, scratch=3)
+    everything = make_splits(pool, Wanted(count=3, learn_defects=2))
+    few = make_splits(pool, Wanted(count=3, learn_defects=2, test_good=2, test_defects=4))
+    assert [split.learn for split in few] == [split.learn for split in everything]
+    for some, every in zip(few, everything, strict=True):
+        labels = [source.label for source in some.test]
+        assert labels == ["good"] * 2 + ["dent"] * 4 + ["scratch"]
+        assert set(some.test) < set(every.test)
+    assert few == make_splits(pool, Wanted(count=3, learn_defects=2, test_good=2, test_defects=4))
+    assert len({few[i].test for i in range(3)}) == 3
+
+
+def test_more_to_test_on_than_there_are_means_all():
+    pool = pool_of(dent=4)
+    assert make_splits(pool, Wanted(test_good=99, test_defects=99)) == make_splits(pool, Wanted())
+
+
 def test_too_few_pictures_for_either_side_are_refused():
     with pytest.raises(DatasetError, match="3 images of dent, --learn-defects 3 leaves none to test"):
         make_splits(pool_of(dent=3), Wanted(learn_defects=3))

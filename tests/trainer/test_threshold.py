@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.errors import DatasetError
-from trainer.threshold import DEFECT_MARGIN, lower_bound, normal_quantile, recall_1, upper_bound
+from trainer.threshold import DEFECT_MARGIN, lower_bound, normal_quantile, recall_1, standing_out, upper_bound
 
 GOOD = [1.0, 1.2, 1.4, 1.6, 2.0]
 
@@ -85,8 +85,33 @@ def test_normal_quantile_is_the_tolerance_limit_of_the_tables(n, factor):
 
 
 def test_normal_quantile_is_never_below_a_good_score_that_was_seen():
-    one_far_out = [1.0] * 200 + [9.0]
+    one_far_out = [1.0] * 8 + [9.0]  # too few to say who is odd
     assert normal_quantile(one_far_out).ng_at_or_above > 9.0
+    skewed = np.random.default_rng(0).exponential(1, 200).tolist()
+    rest = [score for index, score in enumerate(skewed) if index not in standing_out(skewed)]
+    assert normal_quantile(skewed).ng_at_or_above > max(rest)
+
+
+def test_a_good_image_unlike_all_others_does_not_lift_the_threshold_above_the_defects():
+    good = np.random.default_rng(3).normal(2.5, 0.2, 19).tolist()
+    limit = normal_quantile([*good[:7], 4.16, *good[7:]])
+    assert limit.ng_at_or_above == normal_quantile(good).ng_at_or_above < 4.16
+    assert limit.n_good == 20
+    assert limit.false_reject_upper_95 == pytest.approx(upper_bound(1, 20))  # it was given as good, and is rejected
+
+
+def test_it_is_named_and_so_are_two_but_no_more_than_one_of_ten():
+    good = np.random.default_rng(3).normal(2.5, 0.2, 18).tolist()
+    assert standing_out([*good, 4.2, 5.0]) == [19, 18]
+    assert standing_out([*good, 4.2, 5.0, 4.9, 5.1]) in ([], [21, 19])
+    assert standing_out([1.0] * 9 + [9.0]) == [9]
+    assert standing_out([1.0] * 8 + [9.0]) == []
+
+
+def test_normal_scores_seldom_stand_out():
+    rng = np.random.default_rng(1)
+    odd = sum(bool(standing_out(rng.normal(0, 1, 20).tolist())) for _ in range(500))
+    assert odd <= 15  # 1 % each: 5 are expected
 
 
 def test_normal_quantile_keeps_the_share_of_false_rejects_that_it_promises():

@@ -6,7 +6,7 @@ import logging
 import warnings
 from typing import Any
 
-from trainer.anomaly.model import SETTLED_BY, WITHOUT_PHOTOGRAPHS, Lesson, Setup
+from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Lesson, Setup
 from trainer.backbone import load_weights, settle_statistics
 
 
@@ -19,7 +19,7 @@ def extractor_of(setup: Setup, layers: tuple[str, ...], lesson: Lesson) -> Any:
     if setup.file is not None:
         load_weights(extractor.feature_extractor, setup.file)
     if setup.weights.source in WITHOUT_PHOTOGRAPHS:
-        settle_statistics(extractor.feature_extractor, lesson.images[:SETTLED_BY], lesson.spec)
+        settle_statistics(extractor.feature_extractor, lesson.settled_by, lesson.spec)
     return extractor.eval().requires_grad_(False)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 from models.manifest import Augmentation, Decoder, HeatmapTraining, Preprocess, Sha256, Training, Weights
 from models.prediction import Image
+from models.upright import Mask
 from trainer.options import AnomalyModel, FitOptions
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ class Lesson:
     images: Sequence[Image]
     plan: Augmentation
     spec: Preprocess
+    around: Sequence[Image] = ()  # the first of them with what lies beside the part, where `images` lack it
+    mask: Mask | None = None  # (H, W) of the images, 1 on the part; None: all of them is looked at
+
+    @property
+    def settled_by(self) -> Sequence[Image]:
+        """A few pictures as cameras take them: a network's statistics may come from these."""
+        return (self.around or self.images)[:SETTLED_BY]
 
 
 @dataclass(frozen=True, slots=True)

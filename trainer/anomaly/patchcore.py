@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from models.manifest import Training
 from models.prediction import Image
-from trainer.anomaly.model import SETTLED_BY, WITHOUT_PHOTOGRAPHS, Facts, Learned, Lesson, Say, Setup
+from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Facts, Learned, Lesson, Say, Setup
 from trainer.bank import held_out_scores, make_bank
 from trainer.patchcore import Patchcore
 from trainer.reading import decoder_for
@@ -40,8 +40,10 @@ class PatchcoreModel:
         """Puts views into the bank, and scores each image but for what came from it."""
         net, options = self._net, self._options
         if net.weights.source in WITHOUT_PHOTOGRAPHS:
-            net.settle(lesson.images[:SETTLED_BY], lesson.spec)
+            net.settle(lesson.settled_by, lesson.spec)
         embedding = net.embedding_graph(lesson.spec)
+        if lesson.mask is not None:
+            net.read_upright(lesson.mask, embedding)
         decoder = decoder_for(embedding, net.reading)
         bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed)
         self._n_vectors = len(bank.vectors)

@@ -138,6 +138,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         training=_training(parts, learned, decoder.labels),
         parity=parity,
         health=health,
+        compatible=options.compatible,
     )
 
 

@@ -45,7 +45,7 @@ def compare(options: Options, say: Say) -> tuple[Study, Path]:
     from trainer.study.report import write_report
 
     started = time.monotonic()
-    refuse_strange(options.out, options.data)
+    refuse_strange(options)
     plan = plan_study(options)
     say(data_words(plan.pool, plan.splits, len(plan.conditions)))
     room = _room(options, plan)
@@ -102,9 +102,9 @@ def _times(options: Options, plan: Plan, done: Sequence[Done], costs: dict[str, 
 
 
 def _room(options: Options, plan: Plan) -> Room:
-    out = options.out.resolve()
-    prepared = {c.name: Prepared.of(out / "work/pictures", c, plan.pool, options.seed) for c in plan.conditions}
-    return Room(out, prepared, options.seed, options.policy, plan.pool.has_boxes)
+    work = options.workplace
+    prepared = {c.name: Prepared.of(work / "pictures", c, plan.pool, options.seed) for c in plan.conditions}
+    return Room(options.out.resolve(), work, prepared, options.seed, options.policy, plan.pool.has_boxes)
 
 
 @contextlib.contextmanager
@@ -115,9 +115,7 @@ def _alone(work: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigError(
-                f"{work.parent}: another study works in it; wait for it, or choose another --out"
-            ) from error
+            raise ConfigError(f"{work}: another study works in it; wait for it, or choose another folder") from error
         yield
 
 

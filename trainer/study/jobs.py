@@ -37,15 +37,11 @@ class Room:
     """What all jobs of a study share."""
 
     out: Path  # absolute
+    work: Path  # absolute; what a stopped study goes on with
     prepared: dict[str, Prepared]  # by the name of the condition
     seed: int
     policy: str
     has_boxes: bool
-
-    @property
-    def work(self) -> Path:
-        """What a stopped study goes on with."""
-        return self.out / "work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +200,9 @@ def _failures(
     """Raises KeyboardInterrupt where that was what stopped the work."""
     if isinstance(error.__cause__, KeyboardInterrupt):
         raise KeyboardInterrupt from error
-    words = " ".join(str(error).split()).replace(f"{job.place(room).folder}/", "").replace(f"{room.out}/", "")
+    words = " ".join(str(error).split())
+    for place in (job.place(room).folder, room.work, room.out):
+        words = words.replace(f"{place}/", "")
     one = Failure(
         candidate=job.candidate.name, split=job.split.index, protocol="frozen", condition=condition, error=words
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from models.errors import ConfigError
+from models.files import TEMPORARY_PREFIX
 from trainer.conditions import ORIGINAL, Condition
 from trainer.study.candidates import is_supervised, read_candidates
 from trainer.study.jobs import Job, jobs_of
 from trainer.study.pool import Pool, read_pool
 from trainer.study.splits import Split, Wanted, make_splits
 from trainer.study.types import Candidate, Protocol
+
+_WRITTEN = ("study.json", "report.html", "pictures")  # in --out, where --work lies elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class Options:
     defects: tuple[str, ...] = ()
     limit: int | None = None
     learn_defects: int | None = None
+    test_good: int | None = None
+    test_defects: int | None = None
     splits: int | None = None
     policy: str = "auto"
     seed: int = 0
@@ -36,6 +42,12 @@ class Options:
     jobs: int | None = None
     ray: str | None = None
     lang: Literal["en", "ja"] = "en"
+    work: Path | None = None  # studies that share it share their fits
+
+    @property
+    def workplace(self) -> Path:
+        """Where fits and pictures are kept, absolute."""
+        return (self.work or self.out / "work").resolve()
 
     @property
     def command(self) -> str:
@@ -55,14 +67,26 @@ class Plan:
     jobs: tuple[Job, ...]
 
 
-def refuse_strange(out: Path, data: Path) -> None:
-    """Raises ConfigError where `out` holds something that is no study, or lies in the data."""
-    if out.resolve().is_relative_to(data.resolve()):
-        raise ConfigError(f"{out}: lies in the data, where its pictures would be read as parts; choose another --out")
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file, a folder was wanted; choose another --out")
-    if out.exists() and any(out.iterdir()) and not (out / "work").is_dir():
-        raise ConfigError(f"{out}: holds something that is no study; choose another --out, or empty it")
+def refuse_strange(options: Options) -> None:
+    """Raises ConfigError where --out or --work hold something else than they should, or lie in the data."""
+    _refuse_place(options.out, "--out", options.data, "work", _WRITTEN if options.work else ())
+    if options.work is not None:
+        _refuse_place(options.work, "--work", options.data, "lock", ())
+
+
+def _refuse_place(place: Path, flag: str, data: Path, mark: str, own: Collection[str]) -> None:
+    """A folder is ours where it has the `mark`, or nothing but what is our `own`."""
+    if place.resolve().is_relative_to(data.resolve()):
+        raise ConfigError(
+            f"{place}: lies in the data, where its pictures would be read as parts; choose another {flag}"
+        )
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"{place}: is a file, a folder was wanted; choose another {flag}")
+    if not place.exists() or (place / mark).exists():
+        return
+    names = {path.name for path in place.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)}
+    if names - set(own):
+        raise ConfigError(f"{place}: holds something that is no study; choose another {flag}, or empty it")
 
 
 def plan_study(options: Options) -> Plan:
@@ -73,6 +97,8 @@ def plan_study(options: Options) -> Plan:
         count=options.splits,
         limit=options.limit,
         learn_defects=options.learn_defects,
+        test_good=options.test_good,
+        test_defects=options.test_defects,
         supervised=any(map(is_supervised, candidates)),
         seed=options.seed,
     )

@@ -1,4 +1,4 @@
-"""Which candidate, why, and what would make it surer. Pure: the same findings give the same words."""
+"""Which candidate, why, and what would make it surer. The same findings give the same words, in each language."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trainer.conditions import ORIGINAL
 from trainer.policy import defects_needed, good_needed
+from trainer.study.phrases import Phrases
 from trainer.study.types import Candidate, Cell, Failure, Interval, Recommendation, Summary, Verdict
 from trainer.threshold import lower_bound, upper_bound
 
@@ -64,41 +65,29 @@ class _Record:
         """Whether it does not even on these pictures tell good from bad."""
         return self.auc.value <= _CHANCE or self.precision.value < _LEAST_PRECISION
 
-    @property
-    def objections(self) -> list[str]:
-        """Why it should not be chosen, best as it may be."""
-        found = [] if self.is_feasible else ["it does not fit the cycle time"]
-        if self.missed:
-            found.append(f"it misses {self.missed} of {self.n_defect} defects at its own threshold")
-        if self.auc.low <= _CHANCE:
-            found.append(f"its AUC of {self.auc.value:.3f} is not surely better than chance (from {self.auc.low:.2f})")
-        if self.precision.value < _LEAST_PRECISION:
-            found.append(f"to catch every defect, it rejects more good parts than it catches defects "
-                         f"(precision at recall 1 is {self.precision.value:.2f})")  # fmt: skip
-        return found
 
+def recommend(found: Findings, cycle_time_s: float | None, say: Phrases | None = None) -> Recommendation:
+    """The best candidate, or none where even that one is too slow, misses defects, or is no better than chance.
 
-def recommend(found: Findings, cycle_time_s: float | None) -> Recommendation:
-    """The best candidate, or none where even that one is too slow, misses defects, or is no better than chance."""
+    In English, as `study.json` holds it, unless other phrases are given.
+    """
+    say = say or Phrases.of("en")
     records = [_record(one.name, found) for one in found.candidates]
     ranked = sorted((one for one in records if one is not None), key=lambda record: (record.order, record.name))
     measured = {record.name for record in ranked}
     timed = cycle_time_s is not None
-    ranking = [Verdict(candidate=record.name, reasons=tuple(_reasons(record, timed))) for record in ranked]
-    ranking += [_not_measured(one.name, found.failures) for one in found.candidates if one.name not in measured]
+    ranking = [Verdict(candidate=record.name, reasons=tuple(_reasons(record, timed, say))) for record in ranked]
+    ranking += [_not_measured(one.name, found.failures, say) for one in found.candidates if one.name not in measured]
     if not ranked:
-        return Recommendation(
-            choice=None,
-            ranking=tuple(ranking),
-            why=("None of these yet: no candidate could be measured.",),
-            surer=("See the failures, put right what they name, and run the same command again.",),
-        )
+        why, surer = (say("none_measured"),), (say("none_measured_surer"),)
+        return Recommendation(choice=None, ranking=tuple(ranking), why=why, surer=surer)
     best = ranked[0]
+    objections = _objections(best, say)
     return Recommendation(
-        choice=None if best.objections else best.name,
+        choice=None if objections else best.name,
         ranking=tuple(ranking),
-        why=tuple(_why(ranked, timed)),
-        surer=tuple(_surer(best)),
+        why=tuple(_why_not(ranked, objections, say) if objections else _why(ranked, timed, say)),
+        surer=tuple(_surer(best, say)),
     )
 
 
@@ -132,114 +121,98 @@ def _record(name: str, found: Findings) -> _Record | None:
     )
 
 
-def _reasons(record: _Record, has_cycle_time: bool) -> list[str]:
-    found = []
-    if has_cycle_time:
-        found.append("It fits the cycle time." if record.is_feasible else "It does not fit the cycle time.")
-    found.append(
-        f"At its own threshold it catches {record.n_defect - record.missed} of {record.n_defect} defects and rejects "
-        f"{record.rejected} of {record.n_good} good parts."
-    )
-    found.append(f"Its precision at recall 1 is {_words(record.precision)}, its AUC {_words(record.auc)}.")
+def _objections(record: _Record, say: Phrases) -> list[str]:
+    """Why it should not be chosen, best as it may be."""
+    found = [] if record.is_feasible else [say("objection_slow")]
+    if record.missed:
+        found.append(say("objection_misses", missed=record.missed, n_defect=record.n_defect))
+    if record.auc.low <= _CHANCE:
+        found.append(say("objection_chance", auc=record.auc.value, low=record.auc.low))
+    if record.precision.value < _LEAST_PRECISION:
+        found.append(say("objection_precision", precision=record.precision.value))
+    return found
+
+
+def _reasons(record: _Record, has_cycle_time: bool, say: Phrases) -> list[str]:
+    caught, n_defect = record.n_defect - record.missed, record.n_defect
+    found = [say("fits" if record.is_feasible else "too_slow")] if has_cycle_time else []
+    found.append(say("caught", caught=caught, n_defect=n_defect, rejected=record.rejected, n_good=record.n_good))
+    found.append(say("precision_and_auc", precision=say.interval(record.precision), auc=say.interval(record.auc)))
     if record.worst is not None:
-        found.append(
-            f"Under {record.worst.condition}, its worst condition, without learning it, its AUC is "
-            f"{record.worst.roc_auc.value:.3f}" + _if_learned(record) + "."
-        )
+        found.append(_learned_or_not("worst", "worst_and_learned", record.worst, record, say))
     if record.failed:
-        found.append(f"{record.failed} of its measurements failed.")
+        found.append(say("failed", failed=record.failed))
     return found
 
 
-def _if_learned(record: _Record) -> str:
-    return "" if record.matched is None else f"; learned from such pictures, {record.matched.roc_auc.value:.3f}"
+def _learned_or_not(key: str, learned_key: str, worst: Summary, record: _Record, say: Phrases) -> str:
+    """Of the worst condition; with what learning it would bring, where that was measured."""
+    told: dict[str, str | float] = {
+        "condition": say.title(worst.condition),
+        "before": record.auc.value,
+        "frozen": worst.roc_auc.value,
+    }
+    if record.matched is None:
+        return say(key, **told)
+    return say(learned_key, **told, matched=record.matched.roc_auc.value)
 
 
-def _not_measured(name: str, failures: Sequence[Failure]) -> Verdict:
+def _not_measured(name: str, failures: Sequence[Failure], say: Phrases) -> Verdict:
     errors = sorted({failure.error for failure in failures if failure.candidate == name})
-    return Verdict(candidate=name, reasons=(f"It could not be measured: {errors[0] if errors else 'not tested'}",))
+    return Verdict(candidate=name, reasons=(say("not_measured", error=errors[0] if errors else say("not_tested")),))
 
 
-def _why(ranked: Sequence[_Record], has_cycle_time: bool) -> list[str]:
+def _why_not(ranked: Sequence[_Record], objections: Sequence[str], say: Phrases) -> list[str]:
+    key = "none_of_one" if len(ranked) == 1 else "none_of_all"
+    return [say(key, name=ranked[0].name, objections=say.listed(objections))]
+
+
+def _why(ranked: Sequence[_Record], has_cycle_time: bool, say: Phrases) -> list[str]:
     best = ranked[0]
-    if best.objections:
-        if len(ranked) == 1:
-            return [f"None of these yet: {best.name}, the only one measured, is not fit: {_listed(best.objections)}."]
-        return [f"None of these yet: the best of them is {best.name}: {_listed(best.objections)}."]
-    fits = "It fits the cycle time; it" if has_cycle_time else "It"
-    found = [
-        f"{best.name}: {fits} misses none of {best.n_defect} defects at its own threshold, with a precision at "
-        f"recall 1 of {_words(best.precision)}."
-    ]
-    if len(ranked) > 1:
-        found.append(_against(best, ranked[1]))
-    return found
+    key = "best_and_fits" if has_cycle_time else "best"
+    found = [say(key, name=best.name, n_defect=best.n_defect, precision=say.interval(best.precision))]
+    return found + ([_against(best, ranked[1], say)] if len(ranked) > 1 else [])
 
 
-def _against(best: _Record, next_best: _Record) -> str:
+def _against(best: _Record, other: _Record, say: Phrases) -> str:
     """What put it before the next one; the first difference in the order of the choice."""
-    them = f"{next_best.name}, the next best,"
-    if next_best.is_feasible is False:
-        return f"{them} does not fit the cycle time."
-    if next_best.missed:
-        return f"{them} misses {next_best.missed} of {next_best.n_defect} defects at its own threshold."
-    if next_best.precision.value < best.precision.value:
-        near = "; the intervals overlap, so more good pictures may turn them round"
-        overlaps = next_best.precision.high >= best.precision.low
-        return f"{them} has a precision at recall 1 of {_words(next_best.precision)}{near if overlaps else ''}."
-    if best.worst and next_best.worst and next_best.worst.roc_auc.value < best.worst.roc_auc.value:
-        return (
-            f"{them} has the same precision and falls further under its worst condition, {next_best.worst.condition}: "
-            f"to an AUC of {next_best.worst.roc_auc.value:.3f} against {best.worst.roc_auc.value:.3f}."
-        )
-    return f"{them} fared as well in all that counts here; take the cheaper one."
+    name = other.name
+    if not other.is_feasible:
+        return say("next_slow", name=name)
+    if other.missed:
+        return say("next_misses", name=name, missed=other.missed, n_defect=other.n_defect)
+    if other.precision.value < best.precision.value:
+        overlaps = other.precision.high >= best.precision.low
+        key = "next_precision_near" if overlaps else "next_precision"
+        return say(key, name=name, precision=say.interval(other.precision))
+    if best.worst and other.worst and other.worst.roc_auc.value < best.worst.roc_auc.value:
+        theirs, ours = other.worst.roc_auc.value, best.worst.roc_auc.value
+        condition = say.title(other.worst.condition)
+        return say("next_robust", name=name, condition=condition, theirs=theirs, ours=ours)
+    return say("next_equal", name=name)
 
 
-def _surer(best: _Record) -> list[str]:
+def _surer(best: _Record, say: Phrases) -> list[str]:
     n_defect, n_good = best.least
     found = []
     if best.missed:
-        found += _about_misses(best)
+        found.append(say("surer_misses", missed=best.missed, n_defect=best.n_defect))
+        if "normal_quantile" in best.policies:
+            found.append(say("surer_threshold"))
     elif (proven := lower_bound(n_defect, n_defect)) < WANTED_RECALL:
-        found.append(
-            f"{n_defect} of {n_defect} defects caught support a recall of {proven:.2f} with 95 % confidence; "
-            f"{defects_needed(WANTED_RECALL)} defects without a miss would support {WANTED_RECALL}."
-        )
-    found.append(_about_rejects(best, n_good))
+        needed = defects_needed(WANTED_RECALL)
+        found.append(say("surer_recall", n=n_defect, proven=proven, needed=needed, wanted=WANTED_RECALL))
+    found.append(_about_rejects(best, n_good, say))
     if best.n_splits < _FEW_SPLITS:
-        times = "once" if best.n_splits == 1 else f"{best.n_splits} times"
-        found.append(f"The parts to learn from were drawn {times}: --splits 5 shows how much hangs on which they are.")
+        once = best.n_splits == 1
+        found.append(say("surer_drawn_once") if once else say("surer_drawn", times=best.n_splits))
     if best.worst is not None and best.worst.roc_auc.value < best.auc.low:
-        found.append(
-            f"{best.worst.condition} takes its AUC from {best.auc.value:.3f} to {best.worst.roc_auc.value:.3f}"
-            f"{_if_learned(best)}: keep it from the line, or learn from pictures that show it."
-        )
+        found.append(_learned_or_not("surer_condition", "surer_condition_learned", best.worst, best, say))
     return found
 
 
-def _about_misses(best: _Record) -> list[str]:
-    found = [f"Look at the missed defects first: {best.missed} of {best.n_defect} are too many."]
-    if "normal_quantile" in best.policies:
-        found.append(
-            "Its threshold knew good parts only: with --learn-defects some of the defects place it, and `mekiki-train "
-            "threshold` shows what each other one would cost."
-        )
-    return found
-
-
-def _about_rejects(best: _Record, n_good: int) -> str:
+def _about_rejects(best: _Record, n_good: int, say: Phrases) -> str:
     rate = best.rejected / best.n_good
     most = upper_bound(round(rate * n_good), n_good)
-    return (
-        f"{best.rejected} of {best.n_good} good parts rejected: with 95 % confidence at most {most:.0%} of good parts "
-        f"will be; {good_needed(WANTED_FALSE_REJECTS)} good test pictures without a reject would support "
-        f"{WANTED_FALSE_REJECTS:.0%}."
-    )
-
-
-def _words(figure: Interval) -> str:
-    return f"{figure.value:.3f} ({figure.low:.2f} to {figure.high:.2f})"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])}, and {words[-1]}"
+    needed, wanted = good_needed(WANTED_FALSE_REJECTS), WANTED_FALSE_REJECTS
+    return say("surer_rejects", rejected=best.rejected, n_good=best.n_good, most=most, needed=needed, wanted=wanted)

@@ -37,6 +37,8 @@ class Wanted:
     count: int | None = None
     limit: int | None = None  # good pictures to learn from
     learn_defects: int | None = None  # of each kind
+    test_good: int | None = None  # at most
+    test_defects: int | None = None  # of each kind, at most
     supervised: bool = False  # whether any candidate learns from defects
     seed: int = 0
 
@@ -50,7 +52,8 @@ def make_splits(pool: Pool, wanted: Wanted) -> tuple[Split, ...]:
     """As many as are wanted, else one where the data's own roles leave nothing to choose, and three where they do not.
 
     Split 0 keeps the roles of the data where they are given. All splits have the same numbers of pictures, so that
-    their precisions compare. Raises DatasetError where too few pictures would be left for either side.
+    their precisions compare, and learn from the same ones however few they are tested on. Raises DatasetError where too
+    few pictures would be left for either side.
     """
     choosing = wanted.learns_defects or not pool.has_roles
     count = wanted.count or (CHOSEN if choosing else 1)
@@ -65,8 +68,15 @@ def _split(pool: Pool, wanted: Wanted, index: int) -> Split:
         drawn = rng.permutation(len(sources))[: _n_defects(pool, wanted, kind, len(sources))]
         learn_defect += [sources[i] for i in sorted(drawn)]
     learned = set(learn_defect)
-    bad = [source for sources in pool.defects.values() for source in sources if source not in learned]
-    return Split(index, tuple(learn), tuple(learn_defect), (*test, *bad))
+    tested = list(_some(test, wanted.test_good, rng))
+    for sources in pool.defects.values():
+        tested += _some([source for source in sources if source not in learned], wanted.test_defects, rng)
+    return Split(index, tuple(learn), tuple(learn_defect), tuple(tested))
+
+
+def _some(sources: Sequence[Source], most: int | None, rng: np.random.Generator) -> Sequence[Source]:
+    """All of them, or `most`, drawn; in their order."""
+    return sources if most is None else [sources[i] for i in sorted(rng.permutation(len(sources))[:most])]
 
 
 def _good(

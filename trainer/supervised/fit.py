@@ -173,6 +173,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         training=_training(options, parts, loaded, learned),
         parity=parity,
         health=health,
+        compatible=options.compatible,
     )
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from trainer.conditions import ORIGINAL
 from trainer.policy import asked_words
+from trainer.study.phrases import Lang, Phrases
+from trainer.study.recommend import Findings, recommend
 from trainer.study.report.found import Found
 from trainer.study.report.matrix import Entry
 from trainer.study.report.numbers import NOTHING, bounds, milliseconds, share
-from trainer.study.types import Cell, Interval, Summary
+from trainer.study.types import Cell, Interval, Recommendation, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,26 @@ class Place:
     reasons: tuple[str, ...]
 
 
-def places(found: Found) -> list[Place]:
+def told_in(found: Found, lang: Lang) -> tuple[Recommendation, Lang]:
+    """The recommendation in `lang`, or in the study's own English where this mekiki would not recommend the same."""
+    own, study = found.study.recommendation, found.study
+    facts = Findings(study.candidates, study.cells, study.summaries, study.failures, study.times.feasible)
+    if lang == "en" or not study.cells:
+        return own, "en"
+    told = recommend(facts, study.times.cycle_time_s, Phrases.of(lang, found.condition_title))
+    same = (told.choice, _order(told)) == (own.choice, _order(own))
+    return (told, lang) if same else (own, "en")
+
+
+def _order(recommendation: Recommendation) -> list[str]:
+    return [verdict.candidate for verdict in recommendation.ranking]
+
+
+def places(found: Found, told: Recommendation) -> list[Place]:
     """Best first, as the study ranked them."""
     return [
         _place(found, verdict.candidate, verdict.reasons)
-        for verdict in found.study.recommendation.ranking
+        for verdict in told.ranking
         if verdict.candidate in found.candidates
     ]
 

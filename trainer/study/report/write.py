@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from models.files import sha256_of, write_whole
+from trainer.study.phrases import Lang
 from trainer.study.report.cost import costs, cycle_is_drawn
 from trainer.study.report.curves import draw_precision_recall, draw_roc
 from trainer.study.report.found import Found
 from trainer.study.report.histogram import draw_histogram
 from trainer.study.report.matrix import FIGURES, MORE_FIGURES, tables
 from trainer.study.report.numbers import NOTHING, bounds, duration, milliseconds, share
-from trainer.study.report.overview import places, thresholds
+from trainer.study.report.overview import places, thresholds, told_in
 from trainer.study.report.pictures import N_OPEN, by_place, galleries
 from trainer.study.report.slope import draw_slope, slopes_of
 from trainer.study.report.svg import N_COLOURS, draw_key
 from trainer.study.types import Study
 
-Lang = Literal["en", "ja"]
 REPORT: Final = "report.html"
 _HERE: Final = Path(__file__).parent
 _STEEP: Final = ("roc_auc", "recall")  # what the slopes show
@@ -29,8 +29,8 @@ def write_report(study: Study, folder: Path, lang: Lang) -> Path:
     """Writes `folder/report.html`, whole or not at all, and returns its path.
 
     One file that loads nothing: pictures (`Cell.pictures`, relative to `folder`) are embedded, charts are SVG, there
-    is no script, and its Content-Security-Policy forbids the rest. Fixed texts are in `lang`; what the study says
-    in sentences stays as it is. A picture that cannot be read leaves its place empty.
+    is no script, and its Content-Security-Policy forbids the rest. Texts are in `lang`, but for what tools said of a
+    failure. A picture that cannot be read leaves its place empty.
     """
     path = folder / REPORT
     write_whole(path, render(study, folder, lang).encode())
@@ -53,13 +53,22 @@ def render(study: Study, folder: Path, lang: Lang) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "bounds": bounds, "ms": milliseconds, "duration": duration}
+    environment.filters |= {"share": share, "bounds": bounds, "ms": milliseconds, "duration": duration, "code": _code}
     found = Found(study, words_of(lang))
-    return environment.get_template("report.html.j2").render(_shown(found, folder), lang=lang)
+    return environment.get_template("report.html.j2").render(_shown(found, folder, lang), lang=lang)
 
 
-def _shown(found: Found, folder: Path) -> dict[str, Any]:
+def _code(text: str) -> str:
+    """What stands between backquotes, as code; all of it escaped."""
+    from markupsafe import Markup, escape
+
+    parts = [Markup("<code>%s</code>") % part if i % 2 else escape(part) for i, part in enumerate(text.split("`"))]
+    return Markup("").join(parts) if len(parts) % 2 else escape(text)
+
+
+def _shown(found: Found, folder: Path, lang: Lang) -> dict[str, Any]:
     """What the templates know."""
+    told, told_lang = told_in(found, lang)
     kept = folder / "study.json"
     return {
         "t": found.words,
@@ -68,7 +77,9 @@ def _shown(found: Found, folder: Path) -> dict[str, Any]:
         "n_colours": N_COLOURS,
         "draw_key": draw_key,
         "digest": sha256_of(kept) if kept.is_file() else None,
-        "places": places(found),
+        "told": told,
+        "told_lang": told_lang,
+        "places": places(found, told),
         "matrix": [table for figure in FIGURES for table in tables(found, figure)],
         "more_matrix": [table for figure in MORE_FIGURES for table in tables(found, figure)],
         "curves": [_curves(found, condition) for condition in found.conditions],

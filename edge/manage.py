@@ -1,0 +1,117 @@
+"""`mekiki-edge model`: brings versions into force on this box, and takes them back. On the caller's thread.
+
+The daemon need not run; where it does, it follows the store, and has the last word on a version on probation.
+"""
+
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+
+from edge.config import Settings
+from edge.qualify import qualify
+from edge.startup import model_path
+from models.bundle import Bundle, open_bundle
+from models.errors import BundleError, ConfigError, ModelError
+from models.gate import Gate
+from models.state import State
+from models.store import Store
+
+Say = Callable[[str], None]
+
+
+class Place:
+    """One store of the box, with the cameras that are judged by it."""
+
+    def __init__(self, settings: Settings, camera: str | None = None) -> None:
+        """That of a camera, or the only one there is. Raises ConfigError where that is no store, or not clear."""
+        self.settings = settings
+        self.store = Store(_root(settings, camera), Gate(settings.trust))
+        cameras = [one for one in settings.camera if model_path(settings, one) == (self.store.root, True)]
+        self.budget_s = min((one.deadline_s for one in cameras if one.deadline_s is not None), default=None)
+
+    def install(self, source: Path, because: str | None, say: Say, *, activate: bool) -> None:
+        """Verifies, stages and qualifies a bundle, and puts it in force on probation. Raises MekikiError.
+
+        Whatever is refused, the active version stays; what is not even a bundle that is taken here is not copied.
+        """
+        bundle = open_bundle(source)
+        say(f"verified {bundle.digest[:12]}{self._by(bundle)}")
+        if activate:
+            self.store.admit(bundle, because)
+        staged = self.store.add(source)
+        say(f"staged in {self.store.root}")
+        self._qualify(staged, say)
+        if activate:
+            self._activate(staged.digest, because, say)
+
+    def activate(self, start: str, because: str | None, say: Say) -> None:
+        """The same of a version that lies there, by the first characters of its digest."""
+        bundle = self.store.open(self.store.find(start))
+        self.store.admit(bundle, because)
+        self._qualify(bundle, say)
+        self._activate(bundle.digest, because, say)
+
+    def rollback(self, why: str | None, say: Say) -> None:
+        """Back to the version before, without another look at the device: it judged there."""
+        say(f"active {self.store.rollback(why).digest[:12]}")
+
+    def list(self, say: Say) -> None:
+        """A line for each version: its digest, what it is in the store, and what it is."""
+        state = self.store.state()
+        digests = {*self.store.versions(), *filter(None, (state.active, state.previous))}
+        if not digests:
+            raise BundleError(f"{self.store.root}: no versions; `mekiki-edge model install BUNDLE` first")
+        for digest in sorted(digests):
+            say(f"{digest[:12]}  {_role(state, digest):<9}  {self._about(digest)}")
+
+    def history(self, say: Say) -> None:
+        """A line for each step, the oldest first."""
+        for event in self.store.state().history:
+            why = f": {event.why}" if event.why else ""
+            say(f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC  {event.step:<11}  {event.version[:12]}{why}")
+
+    def _qualify(self, bundle: Bundle, say: Say) -> None:
+        try:
+            words = qualify(bundle, self.settings, self.budget_s)
+        except ModelError as error:
+            self.store.note("refused", bundle.digest, " ".join(str(error).split()))
+            raise
+        self.store.note("qualified", bundle.digest, words)
+        say(f"qualified on {words}")
+
+    def _activate(self, digest: str, because: str | None, say: Say) -> None:
+        self.store.activate(digest, because, on_probation=self.settings.probation.parts > 0)
+        parts = f", on probation for {self.settings.probation.parts} parts" if self.store.state().on_probation else ""
+        say(f"active {digest[:12]}{parts}")
+
+    def _by(self, bundle: Bundle) -> str:
+        key = self.store.gate.verify(bundle)
+        return ", nobody's signature was asked for" if key is None else f", signed by {key.name}"
+
+    def _about(self, digest: str) -> str:
+        try:
+            manifest = self.store.open(digest).manifest
+        except BundleError as error:
+            return f"REFUSED: {' '.join(str(error).split())}"
+        return f"{manifest.family}/{manifest.model}  {manifest.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _role(state: State, digest: str) -> str:
+    if digest == state.active:
+        return "probation" if state.on_probation else "active"
+    if digest == state.previous:
+        return "previous"
+    return "failed" if digest in state.failed else "stored"
+
+
+def _root(settings: Settings, camera: str | None) -> Path:
+    known = [one.name for one in settings.camera]
+    if camera is not None and camera not in known:
+        raise ConfigError(f"--camera {camera}: this box has {', '.join(known)}; name one of these")
+    wanted = [one for one in settings.camera if camera in (None, one.name)]
+    roots = sorted({path for path, is_store in (model_path(settings, one) for one in wanted) if is_store})
+    if not roots:
+        raise ConfigError("no store is set, a bundle of the settings file is not changed from here; set `store`")
+    if len(roots) > 1:
+        raise ConfigError(f"{len(roots)} stores are set: {', '.join(map(str, roots))}; say which with --camera NAME")
+    return roots[0]

@@ -1,0 +1,114 @@
+"""Which version is in force, how it came to be, and what was tried and taken back. No file and no clock in here.
+
+    received -> verified -> staged -> qualified -> active on probation -> committed
+                                                                       \\-> rolled back, with a reason
+
+What is received is not in the store yet; what is staged lies there, whole; what is qualified judged right and in time
+on this device. A version on probation is in force, and the one before it, which proved itself, waits to come back.
+All of it is one record, so that whatever is cut off leaves the state before a change or the one after it.
+"""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, Field
+
+from models.base import Frozen, Sha256
+from models.errors import BundleError
+
+MAX_EVENTS = 200  # the oldest go first
+Step = Literal["staged", "qualified", "refused", "activated", "committed", "rolled_back"]
+
+
+class Event(Frozen):
+    """One step of one version."""
+
+    at: AwareDatetime
+    step: Step
+    version: Sha256
+    why: str | None = None
+
+
+class State(Frozen):
+    """The record of a store. Every method gives the one after a change, or raises BundleError."""
+
+    active: Sha256 | None = None
+    previous: Sha256 | None = None  # comes back at a rollback; while the active one is on probation: a proven one
+    because: str | None = None  # why the active version was put in force though it is older than the one before
+    on_probation: bool = False  # whether the active version has yet to prove itself
+    starts: int = Field(default=0, ge=0)  # of the daemon, since it is on probation
+    failed: dict[Sha256, str] = Field(default_factory=dict)  # on probation here, and why: not tried again
+    history: tuple[Event, ...] = ()
+
+    @property
+    def since(self) -> datetime | None:
+        """When the active version was put in force; None where the history does not go back so far."""
+        found = [event.at for event in self.history if (event.step, event.version) == ("activated", self.active)]
+        return found[-1] if found else None
+
+    def noted(self, step: Step, version: str, now: datetime, why: str | None = None) -> Self:
+        """With one more event."""
+        events = (*self.history, Event(at=now, step=step, version=version, why=why))
+        return self.model_copy(update={"history": events[-MAX_EVENTS:]})
+
+    def refuse_failed(self, version: str) -> None:
+        """A version that failed is not retried: it would fail again, on a line that runs."""
+        if why := self.failed.get(version):
+            raise BundleError(
+                f"version {version[:12]}: was rolled back here ({why}); push a bundle that was made anew, not this one"
+            )
+
+    def activated(self, version: str, now: datetime, because: str | None = None, *, on_probation: bool = False) -> Self:
+        """The version is in force; on probation only where there is one to go back to."""
+        self.refuse_failed(version)
+        if version == self.active:
+            return self
+        proven = self.previous if self.on_probation else self.active
+        if version == proven:  # back from a probation by hand
+            proven = None
+        update = {
+            "active": version,
+            "previous": proven,
+            "because": because,
+            "on_probation": on_probation and proven is not None,
+            "starts": 0,
+        }
+        return self.model_copy(update=update).noted("activated", version, now, because)
+
+    def started(self) -> Self:
+        """The daemon has started once more with a version on probation."""
+        return self.model_copy(update={"starts": self.starts + 1})
+
+    def committed(self, now: datetime, why: str) -> Self:
+        """The active version has proved itself."""
+        if self.active is None or not self.on_probation:
+            return self
+        update = {"on_probation": False, "starts": 0}
+        return self.model_copy(update=update).noted("committed", self.active, now, why)
+
+    def given_up(self, now: datetime, why: str) -> Self:
+        """The version on probation has failed: the one before it is in force, and this one is not tried again."""
+        if self.active is None or not self.on_probation:
+            return self
+        update = {
+            "active": self.previous,
+            "previous": None,
+            "because": None,
+            "on_probation": False,
+            "starts": 0,
+            "failed": {**self.failed, self.active: why},
+        }
+        return self.model_copy(update=update).noted("rolled_back", self.active, now, why)
+
+    def rolled_back(self, now: datetime, why: str | None = None) -> Self:
+        """A person goes back to the version before. A second time undoes the first."""
+        if self.previous is None or self.active is None:
+            raise BundleError("no version before the active one; push another bundle")
+        update = {
+            "active": self.previous,
+            "previous": self.active,
+            "because": None,
+            "on_probation": False,
+            "starts": 0,
+        }
+        return self.model_copy(update=update).noted("rolled_back", self.active, now, why)
