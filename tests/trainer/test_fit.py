@@ -12,8 +12,9 @@ from models.files import sha256_of
 from models.golden import check_golden
 from models.health import limits_of, measure, unfit
 from models.images import read_image
+from models.precision import cpu_has_bf16
 from models.runner import Runner
-from tests.trainer.conftest import BANK, SIZE_PX, fit_arguments, said_by
+from tests.trainer.conftest import BANK, SIZE_PX, fit_arguments, refusal_of, said_by
 from tests.trainer.plates import hole_of, plate
 from trainer.cli import main
 from trainer.dataset import scan
@@ -148,7 +149,7 @@ def test_a_fit_says_what_it_did_and_where_it_is(fitted):
     assert "data: 8 good to learn from, 4 good to test, 4 hole; 128x128 px\n" in said
     assert "warning: 8 good images show little" in said
     assert "weights: path, settled.pth\n" in said
-    assert "1 view(s) of each image in the bank (--augment auto)" in said
+    assert "1 view(s) of each image (--augment auto)" in said
     assert f"bank: {BANK} vectors of 384\n" in said
     assert said.endswith(f"bundle: {fitted.out}\npictures: {fitted.report}\n")
 
@@ -198,12 +199,34 @@ def test_same_seed_same_threshold_and_same_bank(good_only):
 def test_switched_on_views_are_recorded(good_only):
     plan = open_bundle(good_only[0][0]).manifest.training.augmentation
     assert plan.angles_deg == tuple(30.0 * i for i in range(12))
-    assert "12 view(s) of each image in the bank (--augment on)" in good_only[1][0]
+    assert "12 view(s) of each image (--augment on)" in good_only[1][0]
 
 
 def test_a_report_without_test_images_still_has_its_histogram(good_only):
     folder = good_only[0][0].with_name("first.bundle.report")
     assert [path.name for path in folder.iterdir()] == ["histogram.png"]
+
+
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not compute bf16")
+def test_a_bundle_of_bf16_is_measured_at_bf16_from_bank_to_golden_images(plates, weights, tmp_path):
+    out = tmp_path / "half.bundle"
+    said = said_by(fit_arguments(plates.root, out, "--weights", weights, "--precision", "bf16"))
+    assert "parity: torch and IR agree within" in said
+    assert "of the score at f32\nparity: torch and IR at bf16 agree within" in said
+    bundle = open_bundle(out)
+    assert bundle.manifest.precision == "bf16"
+    check_golden(bundle, Runner.of(bundle))
+    assert 1e-6 < bundle.manifest.parity.max_relative < 2e-2, "it is rounded"
+    limit = bundle.manifest.threshold.ng_at_or_above
+    runner = Runner.of(bundle)
+    assert [runner.predict(plate(500, hole=hole)).score >= limit for hole in (False, True)] == [False, True]
+
+
+def test_bf16_is_refused_before_any_work_where_the_cpu_does_not_compute_it(plates, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.precision.cpu_has_bf16", lambda: False)
+    err = refusal_of(fit_arguments(plates.root, tmp_path / "b", "--precision", "bf16"), 1)
+    assert "CPU: does not compute bf16 by itself" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_that_exists_is_refused_and_stays_as_it_is(fitted, capsys):
