@@ -45,7 +45,16 @@ from edge.relay import Relay
 from edge.replay import Replay
 from edge.signals import Signals
 from edge.sockets import bind, open_context
-from edge.startup import StoppedError, count_start, frame_sizes, load_bundles, load_models, model_path, open_cameras
+from edge.startup import (
+    StoppedError,
+    count_start,
+    frame_sizes,
+    load_bundles,
+    load_models,
+    model_path,
+    open_cameras,
+    withdraw_unfit,
+)
 from edge.swap import Swap
 from edge.trigger import TriggerServer
 from edge.worker import Worker, died
@@ -68,7 +77,7 @@ class Daemon:
         """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened."""
         self._settings, self._signals = settings, signals
         self._stop, self._ended = threading.Event(), threading.Event()
-        count_start(settings)
+        withdraw_unfit(settings)
         bundles = load_bundles(settings)
         self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
         self._open_outside(stack)
@@ -102,6 +111,7 @@ class Daemon:
         for capture in self._captures:
             stack.callback(capture.close)
         self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
+        count_start(settings)
         return load_models(settings, bundles, self._sizes)
 
     def _assemble(self, models: dict[str, Model]) -> None:

@@ -104,8 +104,9 @@ class Metrics:
     def verdict(self, verdict: Verdict) -> None:
         """Counts a verdict and the time of its stages."""
         self._verdicts.labels(verdict.camera, verdict.outcome, verdict.reason or "none").inc()
+        found = ("find",) if verdict.stages.find_s else ()
         inferred = ("infer", "decode") if verdict.stages.infer_s else ()
-        for stage in ("read", "queue", *inferred, "total"):
+        for stage in ("read", "queue", *found, *inferred, "total"):
             self._stages.labels(verdict.camera, stage).observe(getattr(verdict.stages, f"{stage}_s"))
         if verdict.score is not None and verdict.threshold:
             self._ratio.labels(verdict.camera).observe(verdict.score / verdict.threshold)

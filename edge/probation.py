@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from edge.config import ProbationConfig
 from edge.journal_file import connect, is_made
-from models.errors import BundleError
+from models.errors import MekikiError
 from models.store import Store
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,11 @@ class Seen(NamedTuple):
     outcome: str
     reason: str | None
 
+    @property
+    def shows_a_part(self) -> bool:
+        """Whether the camera gave a picture that a model could look at."""
+        return self.reason not in _CAMERAS
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -45,7 +50,7 @@ class Counts:
     @classmethod
     def of(cls, verdicts: Iterable[Seen]) -> "Counts":
         """Counts them."""
-        seen = [one for one in verdicts if one.reason not in _CAMERAS]
+        seen = [one for one in verdicts if one.shows_a_part]
         late = sum(one.reason in _LATE for one in seen)
         unknown = sum(one.outcome == "unknown" for one in seen) - late
         return cls(len(seen), sum(one.outcome == "ng" for one in seen), unknown, late)
@@ -102,7 +107,7 @@ class Trial:
             found = ruling(new, old, self._config)
             if found.is_good is not None:
                 self._rule(digest, found)
-        except (BundleError, OSError, sqlite3.Error) as error:  # the line goes on; doubt does not commit
+        except (MekikiError, OSError, sqlite3.Error) as error:  # the line goes on; doubt does not commit
             self._say_once(f"probation of {digest[:12]} cannot end: {error}")
 
     def _rule(self, digest: str, found: Ruling) -> None:
@@ -118,8 +123,8 @@ class Trial:
         if not is_made(self._journal):
             return
         with contextlib.closing(connect(self._journal, read_only=True)) as journal:
-            if self._read_up_to is None:
-                (newest,) = journal.execute("SELECT COALESCE(MAX(id), 0) FROM verdict").fetchone()
+            (newest,) = journal.execute("SELECT COALESCE(MAX(id), 0) FROM verdict").fetchone()
+            if self._read_up_to is None or newest < self._read_up_to:  # then it is another one: it was damaged
                 self._read_up_to = max(0, newest - _BACK * self._config.parts)
             rows = journal.execute(
                 "SELECT id, camera, verdict FROM verdict WHERE id > ? ORDER BY id LIMIT ?", (self._read_up_to, _ROWS)
@@ -128,9 +133,11 @@ class Trial:
             self._read_up_to = number
             verdict = json.loads(text)
             is_earlier = verdict["bundle"] == digest and verdict["captured_at_ns"] < since_ns
-            if camera in self._cameras and not is_earlier:  # of a time when it was in force before
-                seen = self._verdicts.setdefault(str(verdict["bundle"]), deque(maxlen=self._config.parts))
-                seen.append(Seen(verdict["outcome"], verdict["reason"]))
+            seen = Seen(verdict["outcome"], verdict["reason"])
+            # `is_earlier`: of a time when it was in force before. What shows no part takes nobody's place here.
+            if camera in self._cameras and not is_earlier and seen.shows_a_part:
+                kept = self._verdicts.setdefault(str(verdict["bundle"]), deque(maxlen=self._config.parts))
+                kept.append(seen)
 
     def _say_once(self, what: str) -> None:
         if what != self._said:

@@ -65,22 +65,32 @@ def load_bundles(settings: Settings) -> dict[Path, Bundle]:
     return bundles
 
 
-def count_start(settings: Settings) -> None:
-    """A version on probation with which the daemon starts again and again goes back, and so does one that is not whole
+def withdraw_unfit(settings: Settings) -> None:
+    """A version on probation with which the daemon started again and again goes back, and so does one that is not whole
     or not signed: the version before it proved itself."""
+    _at_each_store(settings, lambda store: _withdraw_unfit(store, settings.probation.starts))
+
+
+def count_start(settings: Settings) -> None:
+    """Before a model on probation is compiled. What ends a start earlier, as a camera that is not there, is not its
+    doing."""
+    _at_each_store(settings, _count_start)
+
+
+def _at_each_store(settings: Settings, step: Callable[[Store], None]) -> None:
     places = {path for path, is_store in (model_path(settings, camera) for camera in settings.camera) if is_store}
     for store in (Store(path, Gate(settings.trust)) for path in sorted(places) if path.is_dir()):
         try:
-            _count_start(store, settings.probation.starts)
+            step(store)
         except (BundleError, OSError) as error:
             _log.warning("%s: a probation cannot be looked after: %s", store.root, error)
 
 
-def _count_start(store: Store, most: int) -> None:
+def _withdraw_unfit(store: Store, most: int) -> None:
     state = store.state()
     if state.active is None or not state.on_probation:
         return
-    why = f"{most} starts within its probation" if store.start(state.active) > most else None
+    why = f"{most} starts within its probation" if state.starts >= most else None
     try:
         store.active()
     except BundleError as error:
@@ -88,6 +98,11 @@ def _count_start(store: Store, most: int) -> None:
     if why is not None:
         store.give_up(state.active, why)
         _log.error("version %s rolled back: %s", state.active[:12], why)
+
+
+def _count_start(store: Store) -> None:
+    if (active := store.state().active) is not None:
+        store.start(active)
 
 
 def load_models(

@@ -16,7 +16,7 @@ from edge.metrics import Metrics
 from edge.model import Model
 from edge.probation import Trial
 from models.bundle import Bundle
-from models.errors import BundleError, MekikiError
+from models.errors import ConfigError, MekikiError
 from models.store import Store
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,8 @@ class Swap:
         except (MekikiError, OSError, RuntimeError, MemoryError) as error:  # whatever it is, the line goes on as it is
             self._metrics.swap("refused")
             _log.error("model of %s stays as it is: %s", ", ".join(followed.cameras), error)
-            if wanted is not None and isinstance(error, MekikiError):  # not for a disk or a memory that was full
+            # Not for a disk or a memory that was full, nor for trusted keys that are not in order.
+            if wanted is not None and isinstance(error, MekikiError) and not isinstance(error, ConfigError):
                 _give_up(followed.store, wanted, str(error))
             return
         self._switch(followed, model)
@@ -106,7 +107,7 @@ def _give_up(store: Store, digest: str, why: str) -> None:
     """If it is on probation the version before it comes back, so that the next start finds one that judges."""
     try:
         store.give_up(digest, " ".join(why.split()))
-    except (BundleError, OSError) as error:
+    except (MekikiError, OSError) as error:
         _log.warning("version %s stays active in %s: %s", digest[:12], store.root, error)
 
 

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,7 +93,7 @@ class Runner:
         """
         _refuse_odd(image)
         started = time.perf_counter()
-        view = None if self._upright is None else self._upright.view(image)
+        view = None if self._upright is None else _view(self._upright, image)
         find_s = time.perf_counter() - started
         seen = image if view is None else view.image
         arrays, infer_s = self._infer(self._request(seen.shape[0], seen.shape[1]), seen)
@@ -118,8 +119,9 @@ class Runner:
 
     def _laid(self, view: View, arrays: list[NDArray[Any]], frame: Image) -> Found:
         """What a view shows, but for what of it lies beyond the frame; its heatmap back in the frame."""
-        rows, columns = arrays[0].shape[2:]
-        arrays[0] = arrays[0] * view.in_frame(rows, columns, frame)  # NaN stays NaN
+        if arrays[0].ndim == 4:  # what is no map, `decode` refuses
+            rows, columns = arrays[0].shape[2:]
+            arrays[0] = arrays[0] * view.in_frame(rows, columns, frame)  # NaN stays NaN
         found = decode(self._decoder, arrays, frame.shape[0], frame.shape[1])
         return found if found.heatmap is None else found._replace(heatmap=on_frame(found.heatmap, view, frame.shape))
 
@@ -208,6 +210,13 @@ class _Compiled:
             ) from error
 
 
+def _view(upright: Upright, image: Image) -> View:
+    try:
+        return upright.view(image)
+    except cv2.error as error:
+        raise ModelError(f"frame: the part cannot be laid upright ({_short(error)}); make the bundle again") from error
+
+
 def _refuse_absent(device: str, available: list[str]) -> None:
     if not any(device == name or device == name.split(".")[0] for name in available):
         raise ModelError(f"device {device}: not on this machine, which has {', '.join(available)}; set one of these")
@@ -220,7 +229,7 @@ def _refuse_odd(image: Image) -> None:
         raise ModelError(f"frame: {image.shape[1]}x{image.shape[0]} px, wanted sides of 1 to {_MAX_SIDE_PX} px")
 
 
-def _short(error: RuntimeError) -> str:
+def _short(error: Exception) -> str:
     """The last line that says something: OpenVINO's messages start with source positions."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:200] if lines else type(error).__name__

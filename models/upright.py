@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError  # noqa: N812
 
 import cv2
 import numpy as np
@@ -32,17 +33,20 @@ _COARSE = 2  # a cell of the first search is so many of the second
 _CANVAS = 112  # cells of the first search: frame and template must not meet around the edge
 _TURN_STEP_DEG, _SIZE_STEP = 10.0, 1.12
 _BEST = 3
-_SHIFT = 3  # cells that a finer look may move a find
-# Turns in degrees and factors of the size that are tried around the best so far, coarse to fine.
+# Turns in degrees and factors of the size that are tried around the best so far, and how many cells it may move then.
+_FIRST = ((-4.0, -2.0, 0.0, 2.0, 4.0), (1.0,), 3)
 _FINER = (
-    ((-4.0, -2.0, 0.0, 2.0, 4.0), (1.0,)),
-    ((-1.0, 0.0, 1.0), (0.97, 1.0, 1.03)),
-    ((-0.5, 0, 0.5), (0.985, 1.0, 1.015)),
+    ((0.0,), (0.94, 1.0, 1.06), 14),  # a thread fits itself one turn farther on too, and a little smaller
+    ((-1.0, 0.0, 1.0), (0.97, 1.0, 1.03), 3),
+    ((-0.5, 0.0, 0.5), (0.985, 1.0, 1.015), 3),
 )
 _WEAK = 0.35  # of a strong edge: what is as steep as this counts half
 _STRONG_PERCENT = 97
 _IN_FRAME, _LOOKED_AT = 0.9, 32  # of the part; looked at in so many rows and columns
-_MOST_CELLS = 220
+_LEAST_CELLS, _MOST_CELLS = 4, 220
+_MOST_SIDE_PX = 16384  # of a mask
+_MOST_BYTES = (1 << 28) + (1 << 20)  # of both arrays; a few kB may unpack to more than there is memory
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError, BadZipFile, ZlibError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def edges_of(image: Image) -> Field:
     return np.asarray(field, np.complex64)
 
 
-def seen_at(field: Field, place: Place, shape: tuple[int, int]) -> Field:
+def seen_at(field: Field, place: Place, shape: tuple[int, ...]) -> Field:
     """What of a frame's field lies under a template of that shape (h, w), in the template's own directions."""
     arm = place.size * np.exp(1j * place.turn_rad)
     start = _middle(field.shape) + place.shift - arm * _middle(shape)
@@ -119,8 +123,8 @@ class Search:
     def find(self, field: Field) -> Place:
         """The best place in a frame's field; there is always one, and its `match` says how good it is."""
         best = max(self._coarse(field), key=lambda place: place.match)
-        for turns, sizes in _FINER[1:]:
-            best = max(self._around(field, best, turns, sizes), key=lambda place: place.match)
+        for step in _FINER:
+            best = max(self._around(field, best, *step), key=lambda place: place.match)
         return best
 
     def _coarse(self, field: Field) -> Iterator[Place]:
@@ -140,20 +144,20 @@ class Search:
             shift = _COARSE * (_signed(columns[column]) + 1j * _signed(rows[row]) - off)
             turn, size = self._tries[index]
             start = Place(float(peaks[index].max()), turn, size, complex(shift))
-            yield max(self._around(field, start, *_FINER[0]), key=lambda place: place.match)
+            yield max(self._around(field, start, *_FIRST), key=lambda place: place.match)
 
     def _around(
-        self, field: Field, start: Place, turns_deg: Sequence[float], sizes: Sequence[float]
+        self, field: Field, start: Place, turns_deg: Sequence[float], sizes: Sequence[float], reach: int
     ) -> Iterator[Place]:
         height, width = self.template.shape
-        wider = (height + 2 * _SHIFT, width + 2 * _SHIFT)
+        wider = (height + 2 * reach, width + 2 * reach)
         for turn in turns_deg:
             for size in sizes:
                 place = Place(0.0, start.turn_rad + float(np.deg2rad(turn)), start.size * size, start.shift)
                 agreed = self._agreed(seen_at(field, place, wider))
                 row, column = divmod(int(np.argmax(agreed)), agreed.shape[1])
                 by = complex(column + _between(agreed[row], column), row + _between(agreed[:, column], row))
-                moved = place.moved(by - complex(_SHIFT, _SHIFT))
+                moved = place.moved(by - complex(reach, reach))
                 yield replace(moved, match=float(agreed[row, column]) * _fair(place.size) / self._weight)
 
     def _agreed(self, seen: Field) -> NDArray[np.float32]:
@@ -218,18 +222,36 @@ def save_upright(path: Path, template: Field, mask: Mask) -> None:
 def read_upright(path: Path, pose: Pose) -> Upright:
     """Of a verified bundle. Raises BundleError where the file is not such a one."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            edges, mask = arrays["edges"], arrays["mask"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        edges, mask = _arrays_in(path)
+    except _UNREADABLE as error:
         raise BundleError(f"{path}: no template of a part ({error}); make the bundle again") from error
-    odd = edges.dtype != np.float32 or edges.ndim != 3 or len(edges) != 2 or max(edges.shape) > _MOST_CELLS
-    if odd or not np.isfinite(edges).all() or mask.dtype != np.uint8 or mask.ndim != 2 or not mask.any():
+    if not _is_template(edges) or not _is_mask(mask):
         raise BundleError(
-            f"{path}: edges {edges.dtype} {edges.shape}, mask {mask.dtype} {mask.shape}; wanted float32 (2, h, w) of "
-            f"at most {_MOST_CELLS} cells and uint8 (H, W) with a part; make the bundle again"
+            f"{path}: edges {edges.dtype} {edges.shape}, mask {mask.dtype} {mask.shape}; wanted finite float32 "
+            f"(2, h, w) of {_LEAST_CELLS} to {_MOST_CELLS} cells and uint8 (H, W) with a part; make the bundle again"
         )
     template = np.asarray(edges[0] + 1j * edges[1], np.complex64)
     return Upright(Search(template, pose.sizes, pose.turns_deg), mask, pose.least_match)
+
+
+def _arrays_in(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    with ZipFile(path) as packed:
+        unpacked = sum(member.file_size for member in packed.infolist())
+    if unpacked > _MOST_BYTES:
+        raise ValueError(f"{unpacked} bytes unpacked, {_MOST_BYTES} at most were wanted")
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["edges"], arrays["mask"]
+
+
+def _is_template(edges: NDArray[Any]) -> bool:
+    if edges.dtype != np.float32 or edges.ndim != 3 or len(edges) != 2:
+        return False
+    sides = edges.shape[1:]
+    return min(sides) >= _LEAST_CELLS and max(sides) <= _MOST_CELLS and bool(np.isfinite(edges).all() and edges.any())
+
+
+def _is_mask(mask: NDArray[Any]) -> bool:
+    return mask.dtype == np.uint8 and mask.ndim == 2 and max(mask.shape) <= _MOST_SIDE_PX and bool(mask.any())
 
 
 def _to_pixels(view: View, rows: int, columns: int) -> NDArray[np.float64]:

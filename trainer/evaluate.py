@@ -39,6 +39,11 @@ class Scored:
         return self.prediction.score if self.prediction.lost is None else NO_PART
 
 
+def found_in(scored: Sequence[Scored]) -> list[Scored]:
+    """Those with a part: no threshold changes what becomes of the others."""
+    return [item for item in scored if item.prediction.lost is None]
+
+
 def score_images(runner: Runner, labelled: Sequence[tuple[str, Path]], what: str) -> list[Scored]:
     """Runs images through the runner. Raises ModelError where a score is not finite."""
     scored = []

@@ -159,8 +159,8 @@ def write_rethresholded(out: Path, bundle: Bundle, threshold: Threshold) -> Bund
     return replace(made, path=out)
 
 
-def defaced(image: Image) -> Image:
-    """The image with a checkered square in its middle: no good part looks like it.
+def defaced(image: Image, at: tuple[float, float] | None = None) -> Image:
+    """The image with a checkered square around `at` (x, y), or in its middle: no good part looks like it.
 
     So that every bundle, also one that never saw a defect, has a golden image that must be `ng`.
     """
@@ -168,7 +168,9 @@ def defaced(image: Image) -> Image:
     cell = max(2, side // 8)
     rows, columns = (np.indices((side, side)) // cell) % 2
     result = image.copy()
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    x, y = (image.shape[1] / 2, image.shape[0] / 2) if at is None else at
+    left = min(max(0, int(x - side / 2)), image.shape[1] - side)
+    top = min(max(0, int(y - side / 2)), image.shape[0] - side)
     result[top : top + side, left : left + side] = ((rows ^ columns) * 255)[:, :, None].astype(np.uint8)
     return result
 

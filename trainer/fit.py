@@ -38,7 +38,7 @@ from trainer.anomaly.model import (
 from trainer.augment import turned
 from trainer.backbone import find_weights
 from trainer.dataset import Dataset, scan
-from trainer.evaluate import Scored, score_images
+from trainer.evaluate import Scored, found_in, score_images
 from trainer.export import Recipe, defaced, package_versions, refuse_existing, save_ir, write_bundle
 from trainer.looks import Looks, choose_looks
 from trainer.options import FitOptions
@@ -91,12 +91,12 @@ def fit(options: FitOptions, say: Say) -> None:
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
         save_ir(learned.graph, Path(work) / MODEL_XML)
         runner = Runner(Path(work) / MODEL_XML, learned.decoder, options.precision, upright=looks.upright)
-        judged = _judge(runner, good, learned, dataset)
+        judged = _judge(runner, good, learned, dataset, say)
         recipe = _prove(options, model, good, looks, lesson, learned, runner, judged, say)
     try:
         with whole_folder(options.report) as pictures:
             draw_report(pictures, dataset, judged.tested, judged.held_out, recipe.threshold.ng_at_or_above)
-        golden = {name: image for name, image in _golden_images(good, judged).items() if looks.finds(image)}
+        golden = _golden_images(good, judged, looks, say)
         write_bundle(options.out, learned.graph, golden, recipe, looks.learned)  # last: with it the fit is done
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)
@@ -162,9 +162,12 @@ def _lesson(options: FitOptions, model: Model, looks: Looks, images: Sequence[Im
     return Lesson(seen, looks.plan, spec_for(size_px, seen[0]), around, looks.mask)
 
 
-def _judge(runner: Runner, good: Good, learned: Learned, dataset: Dataset) -> Judged:
+def _judge(runner: Runner, good: Good, learned: Learned, dataset: Dataset, say: Say) -> Judged:
     aside = score_images(runner, [("good", good.paths[index]) for index in good.aside], "hold out")
     tested = score_images(runner, _test_images(dataset), "score")
+    if n_lost := len(aside) + len(tested) - len(found_in([*aside, *tested])):
+        say(f"note: in {n_lost} image(s) no part was found; the line says `unknown` to these, at any threshold")
+    aside = found_in(aside)
     return Judged(learned.held_out or [item.score for item in aside], aside, tested)
 
 
@@ -239,11 +242,23 @@ def _parity_images(good: Good, judged: Judged) -> list[Image]:
     return fresh or [turned(image, _FRESH_TURN_DEG) for image in good.images[:_PARITY_IMAGES]]
 
 
-def _golden_images(good: Good, judged: Judged) -> dict[str, Image]:
-    """A good one that was not learned from, the worst defect if there is one, and a defaced one."""
-    unseen = [item for item in judged.tested if item.label == "good"] or judged.aside
-    bad = sorted((item for item in judged.tested if item.label != "good"), key=lambda item: -item.score)
-    golden = {"good": read_image(unseen[0].path) if unseen else turned(good.images[0], _FRESH_TURN_DEG)}
-    if bad:
-        golden["defect"] = read_image(bad[0].path)
-    return golden | {"defaced": defaced(good.images[0])}
+def _golden_images(good: Good, judged: Judged, looks: Looks, say: Say) -> dict[str, Image]:
+    """A good one that was not learned from, the worst defect if there is one, and a defaced one.
+
+    In each a part is found. Raises DatasetError where it is in none.
+    """
+    tested = found_in(judged.tested)
+    unseen = [item for item in tested if item.label == "good"] or judged.aside
+    bad = sorted((item for item in tested if item.label != "good"), key=lambda item: -item.score)
+    candidates = {
+        "good": [read_image(unseen[0].path)] if unseen else (turned(image, _FRESH_TURN_DEG) for image in good.images),
+        "defect": [read_image(bad[0].path)] if bad else (),
+        "defaced": (defaced(image, looks.on_part(image)) for image in good.images),
+    }
+    first = {name: next(filter(looks.finds, images), None) for name, images in candidates.items()}
+    golden = {name: image for name, image in first.items() if image is not None}
+    if not golden:
+        raise DatasetError("in no image that a golden one could be made of a part was found; give --upright off")
+    if "defaced" not in golden and "defect" not in golden:
+        say("WARNING: no golden image is ng: a part that is defaced is not found; add images of defects")
+    return golden

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
+
 from models.errors import DatasetError
 from models.manifest import Augmentation, Pose
 from models.prediction import Image
@@ -45,6 +48,15 @@ class Looks:
         """Whether there is a part in it, as far as that is asked."""
         return self.upright is None or self.upright.view(frame).lost is None
 
+    def on_part(self, frame: Image) -> tuple[float, float]:
+        """(x, y) of a place well inside the part, in pixels; the frame's middle where nobody knows."""
+        if self.upright is None:
+            return frame.shape[1] / 2, frame.shape[0] / 2
+        inside = cv2.distanceTransform(np.pad(self.upright.mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+        x, y = self.upright.view(frame).to_frame @ np.array([column, row, 1.0])
+        return float(x), float(y)
+
 
 def choose_looks(images: Sequence[Image], upright: str, augment: str, say: Callable[[str], None]) -> Looks:
     """`upright` is auto (where parts are turned against each other), on or off; `augment` as for `plan_augmentation`.
@@ -57,7 +69,8 @@ def choose_looks(images: Sequence[Image], upright: str, augment: str, say: Calla
     if upright != "off" and why_not is None:
         found = learn_upright(images) if len(images) >= MIN_IMAGES else f"fewer than {MIN_IMAGES} good images"
         if not isinstance(found, str):
-            return _upright(found, len(images), augment, turned, say, plan_augmentation(pose, 1, "auto").brightness)
+            brightness = plan_augmentation(pose, 1, "auto").brightness
+            return _upright(found, len(images), brightness, (upright, augment), turned, say)
         if upright == "on":
             raise DatasetError(f"--upright on: parts cannot be laid upright: {found}; add images, or leave it out")
         why_not = found
@@ -71,14 +84,15 @@ def choose_looks(images: Sequence[Image], upright: str, augment: str, say: Calla
 
 
 def _upright(  # noqa: PLR0913, PLR0917
-    found: Learned, n_images: int, augment: str, turned: str, say: Callable[[str], None], brightness: float
+    found: Learned, n_images: int, brightness: float, asked: tuple[str, str], turned: str, say: Callable[[str], None]
 ) -> Looks:
+    upright, augment = asked
     plan = found.plan(n_images, brightness)
     if augment == "off":
         plan = Augmentation(angles_deg=(0.0,), shift=0, brightness=0)
     height, width = found.mask.shape
     say(
-        f"pose: {turned} -> they are found and laid upright, {width}x{height} px (--upright auto), "
+        f"pose: {turned} -> they are found and laid upright, {width}x{height} px (--upright {upright}), "
         f"{len(plan.angles_deg)} view(s) of each (--augment {augment}); what lies beside a part is not looked at"
     )
     return Looks(plan, found, found.upright())

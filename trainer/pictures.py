@@ -36,7 +36,8 @@ def draw_report(
         contact_sheet(folder / "sheet.jpg", drawn)
     groups: dict[str, list[float]] = {"good, held out": list(held_out)} if held_out else {}
     for item in scored:
-        groups.setdefault(item.label, []).append(item.score)
+        if item.prediction.lost is None:
+            groups.setdefault(item.label, []).append(item.score)
     draw_histogram(folder / "histogram.png", groups, ng_at_or_above, f"{dataset.root.name}: scores on the IR")
 
 
@@ -67,6 +68,8 @@ def _overlay(item: Scored, ng_at_or_above: float, mask: Path | None) -> Image:
     shown = small if heatmap is None else _heated(small, heatmap / max(ng_at_or_above, 1e-9))
     if mask is not None:
         _outline(shown, mask)
+    if (lost := item.prediction.lost) is not None:
+        return captioned(small, f"{item.label}/{item.path.name}  (unknown: {lost.split(' (')[0]})", is_ng=True)
     is_ng = item.score >= ng_at_or_above
     if boxes is not None:
         draw_boxes(shown, boxes, ng_at_or_above, scale)

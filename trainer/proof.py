@@ -10,7 +10,7 @@ from models.health import MIN_IMAGES, HealthLimits
 from models.manifest import Golden, Sha256, Threshold
 from models.scoring import judge
 from trainer import threshold as thresholds
-from trainer.evaluate import Scored
+from trainer.evaluate import Scored, found_in
 from trainer.policy import asked_words
 
 
@@ -19,16 +19,22 @@ def put_threshold(
 ) -> Threshold:
     """By `policy`; "auto" is recall_1 where defects are given and normal_quantile where none are.
 
-    `aside` are the images of `held_out` that were not learned from: what they show later flatters.
-    Raises DatasetError for recall_1 without defects.
+    `aside` are the images of `held_out` that were not learned from: what they show later flatters. Images in which no
+    part was found say nothing. Raises DatasetError for recall_1 without defects, and where there is no good score.
     """
-    good = [*held_out, *(item.score for item in scored if item.label == "good")]
-    bad = [item.score for item in scored if item.label != "good"]
+    found = found_in(scored)
+    good = [*held_out, *(item.score for item in found if item.label == "good")]
+    bad = [item.score for item in found if item.label != "good"]
+    if not good:
+        raise DatasetError("in no good image that was not learned from a part was found: add some, or --upright off")
     if policy == "normal_quantile" or (policy == "auto" and not bad):
-        return thresholds.normal_quantile(good, [*aside, *(item.sha256 for item in scored if item.label == "good")])
+        return thresholds.normal_quantile(good, [*aside, *(item.sha256 for item in found if item.label == "good")])
     if not bad:
-        raise DatasetError("--policy recall_1 needs images of defects: add a folder of them, or use normal_quantile")
-    return thresholds.recall_1(good, bad, [*aside, *(item.sha256 for item in scored)])
+        lost = " in which a part is found" if len(found) < len(scored) else ""
+        raise DatasetError(
+            f"--policy recall_1 needs images of defects{lost}: add a folder of them, or use normal_quantile"
+        )
+    return thresholds.recall_1(good, bad, [*aside, *(item.sha256 for item in found)])
 
 
 def odd_words(names: Sequence[str], held_out: Sequence[float]) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 F32 = NDArray[np.float32]
-_ON_PART = 0.3  # of a patch's pixels
+_ON_PART = 0.3  # of a patch's pixels; half of what the fullest patch has where the part is thinner than patches
 _REACH = 3  # standard deviations of the Gaussian
 
 
@@ -56,7 +56,8 @@ def reading_of(layers: Sequence[str]) -> Reading:
 def upright_reading(layers: Sequence[str], mask: Mask, rows: int, columns: int) -> Reading:
     """For upright parts, of whose pixels `mask` (H, W) says which are the part: no patch beside it counts."""
     plain = UPRIGHT_FINE_ALONE if len(layers) == 1 else UPRIGHT
-    on_part = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA) >= _ON_PART
+    share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    on_part = share >= min(_ON_PART, float(share.max()) / 2)  # never none: a map of zeros would pass every part
     return replace(plain, weight=on_part.astype(np.float32))
 
 

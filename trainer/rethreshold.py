@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle, open_bundle
-from models.errors import ConfigError
+from models.errors import ConfigError, DatasetError
 from models.runner import Runner
 from models.threshold import Asked, Threshold
 from trainer.dataset import scan
-from trainer.evaluate import Scored, notes, outcomes, report, review_words, score_images, unlearned
+from trainer.evaluate import Scored, found_in, notes, outcomes, report, review_words, score_images, unlearned
 from trainer.export import refuse_existing, write_rethresholded
 from trainer.policy import Policy, choose
 from trainer.proof import golden_words, threshold_words
@@ -60,6 +60,8 @@ class Found:
         """The same for a person."""
         rows, n_good, n_defect = (self.report[name] for name in ("thresholds", "n_good", "n_defect"))
         lines = [table(rows, n_good, n_defect), *review_words(self.report), *notes(self.report)]
+        if n_lost := self.report["n_lost_left_out"]:
+            lines.append(f"note: {n_lost} image(s) left out, as no part was found; they are unknown at any threshold")
         if self.new is not None:
             lines += [threshold_words(self.new), *review_words(self.new_outcomes)]
             lines += golden_words(self.bundle.manifest.golden, self.new)
@@ -78,14 +80,21 @@ def rethreshold(options: Options) -> Found:
     bundle = open_bundle(options.bundle)
     labelled, n_left_out = unlearned(bundle, scan(options.data), options.defects)
     runner = Runner.of(bundle)
-    scored = score_images(runner, labelled, "score")
+    every = score_images(runner, labelled, "score")
+    scored = found_in(every)
     good, defect = _scores(scored)
+    if not good or not defect:
+        raise DatasetError(
+            f"{options.data}: a part was found in {len(good)} good images and {len(defect)} of defects; both are "
+            "needed to measure: add images"
+        )
     new, seen = None, [item.sha256 for item in scored]
     if options.policy is not None:
         new = choose(options.policy, options.asked, good, defect, seen)
     marked = _marked("shipped", bundle.manifest.threshold) | _marked("new", new)
     found = report(bundle, scored, runner.device)
-    found |= {"n_left_out": n_left_out, "thresholds": tradeoff(good, defect, marked)}
+    n_lost = len(every) - len(scored)
+    found |= {"n_left_out": n_left_out, "n_lost_left_out": n_lost, "thresholds": tradeoff(good, defect, marked)}
     made = _write(options, bundle, (good, defect), marked, new)
     return Found(options, bundle, found, new, {} if new is None else outcomes(good, defect, new), made)
 

@@ -19,7 +19,7 @@ from trainer.outline import outline_of
 from trainer.progress import progress
 
 _ROUNDS = 4
-_FEW_PERCENT = 8
+_WELL = 0.7  # of the usual match
 _EXEMPLARS = 6
 _SIZES = (0.75, 1.33)  # that parts may have against each other
 _SAME_SIZE = 0.04  # what a finer look reaches
@@ -73,13 +73,11 @@ def learn_upright(images: Sequence[Image]) -> Learned | str:
 
 def _congealed(fields: Sequence[Field]) -> tuple[Field, list[Place]]:
     template = fields[_exemplar(fields)]
-    sizes: tuple[float, float] = _SIZES
     places: list[Place] = []
     for _ in progress(range(_ROUNDS), "lay upright", unit="round"):
-        search = Search(template, sizes)
+        search = Search(template, _SIZES)
         places = [search.find(field) for field in fields]
-        template = _mean([seen_at(field, place, template.shape) for field, place in zip(fields, places, strict=True)])
-        sizes = _range_of([place.size for place in places])
+        template = _shared(fields, places, template.shape)
     return template, places
 
 
@@ -94,13 +92,17 @@ def _exemplar(fields: Sequence[Field]) -> int:
     return few[int(np.argmax(likeness))]
 
 
-def _mean(fields: Sequence[Field]) -> Field:
-    return np.asarray(np.mean(fields, axis=0), np.complex64)
+def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, ...]) -> Field:
+    """What they have in common where they were found."""
+    seen = [seen_at(field, place, shape) for field, place in zip(fields, places, strict=True)]
+    return np.asarray(np.mean(seen, axis=0), np.complex64)
 
 
-def _range_of(sizes: Sequence[float]) -> tuple[float, float]:
-    """One size where most are nearly the same: a finer look reaches the rest. A few found wrong do not count."""
-    low, usual, high = (float(size) for size in np.percentile(sizes, (_FEW_PERCENT, 50, 100 - _FEW_PERCENT)))
+def _range_of(places: Sequence[Place]) -> tuple[float, float]:
+    """One size where all are nearly the same: a finer look reaches the rest. What matched badly was found wrong."""
+    usual_match = float(np.median([place.match for place in places]))
+    sizes = [place.size for place in places if place.match >= _WELL * usual_match]
+    low, high, usual = min(sizes), max(sizes), float(np.median(sizes))
     if high / usual < 1 + _SAME_SIZE and usual / low < 1 + _SAME_SIZE:
         return usual, usual
     return low / _SIZE_ROOM, high * _SIZE_ROOM
@@ -109,8 +111,8 @@ def _range_of(sizes: Sequence[float]) -> tuple[float, float]:
 def _finish(fields: Sequence[Field], places: Sequence[Place], mask: Mask, cell_px: float) -> Learned | str:
     """The upright template, looked for once more as the edge will."""
     shape = (max(4, round(mask.shape[0] / cell_px)), max(4, round(mask.shape[1] / cell_px)))
-    template = _mean([seen_at(field, place, shape) for field, place in zip(fields, places, strict=True)])
-    sizes, turns_deg = _range_of([place.size for place in places]), _turns_of(places)
+    template = _shared(fields, places, shape)
+    sizes, turns_deg = _range_of(places), _turns_of(places)
     search = Search(template, sizes, turns_deg)
     lowest = min(search.find(field).match for field in fields)
     if lowest < _MATCHING:

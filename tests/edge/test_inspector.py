@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from models.bundle import open_bundle
 from models.errors import ModelError
 from models.health import Range, measure
 from models.verdict import Verdict
-from tests import tiny
+from tests import keys, tiny
 
 EPOCH = "20261123T080155.123456Z"
 SIZES = {(tiny.SIDE_PX, tiny.SIDE_PX)}
@@ -192,3 +193,42 @@ def test_a_review_band_leaves_ok_ng_and_not_finite_as_they_are(careful):
 def test_without_a_review_band_the_same_part_is_ok(model):
     verdict = seen(model, tiny.frame(100))
     assert (verdict.outcome, verdict.review_at_or_above) == ("ok", None)
+
+
+@pytest.fixture(scope="module")
+def finding(tmp_path_factory) -> Model:
+    """It looks for a key and lays it upright."""
+    made = keys.make_bundle(tmp_path_factory.mktemp("keys") / "b")
+    return prepare(open_bundle(made), "CPU", InferenceConfig(), {(keys.SIDE_PX, keys.SIDE_PX)}, 1)
+
+
+@pytest.mark.parametrize("lying", keys.poses(2, seed=12))
+def test_a_part_is_judged_however_it_lies_and_finding_it_is_a_stage_of_its_own(finding, lying):
+    found = [seen(finding, keys.key(*lying, mark=mark)) for mark in (None, keys.BRIGHT)]
+    assert [(one.outcome, one.reason, len(one.regions)) for one in found] == [("ok", None, 0), ("ng", "defect", 1)]
+    assert 0 < found[0].stages.find_s < 1
+    assert found[0].stages.find_s + found[0].stages.infer_s <= found[0].stages.total_s
+
+
+@pytest.mark.parametrize(
+    ("image", "detail"),
+    [
+        (keys.empty(), r"no part was found \(match 0\.\d\d, 0\.45 was wanted\)"),
+        (keys.washer(), r"no part was found \(match 0\.\d\d, 0\.45 was wanted\)"),
+        (keys.key(0, (90, 0)), r"\d\d% of the part lie in the picture, 90% were wanted"),
+        (keys.key(0, (90, 0), mark=keys.BRIGHT), r"\d\d% of the part lie in the picture, 90% were wanted"),
+    ],
+    ids=["empty", "another part", "half beyond the frame", "a bad one half beyond the frame"],
+)
+def test_without_a_whole_part_in_the_picture_it_is_unknown_and_the_verdict_says_why(finding, image, detail):
+    verdict = seen(finding, image)
+    assert (verdict.outcome, verdict.reason, verdict.score, verdict.regions) == ("unknown", "not_found", None, ())
+    assert re.fullmatch(detail, verdict.detail)
+    assert verdict.stages.find_s > 0
+
+
+def test_a_lost_part_is_unknown_even_where_its_score_were_a_good_one(finding):
+    prediction = replace(finding.runners[0].predict(keys.key(5)), lost="no part was found")
+    verdict = INSPECTOR.judged(part_of(keys.key(5)), finding, prediction).verdict
+    assert prediction.score < verdict.threshold
+    assert (verdict.outcome, verdict.reason, verdict.score) == ("unknown", "not_found", None)

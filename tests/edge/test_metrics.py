@@ -64,6 +64,14 @@ def test_stages_are_seconds_and_a_frame_without_inference_counts_none(metrics):
     assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="infer") == 1
     assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="total") == 2
     assert value(metrics, "mekiki_stage_seconds_bucket", camera="top", stage="infer", le="0.02") == 1
+    assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="find") is None
+
+
+def test_finding_a_part_is_a_stage_of_its_own_where_the_model_looks_for_one(metrics):
+    stages = Stages(read_s=0.004, queue_s=0.1, infer_s=0.02, decode_s=0.001, total_s=0.14, find_s=0.015)
+    metrics.verdict(verdict(0).model_copy(update={"stages": stages}))
+    assert value(metrics, "mekiki_stage_seconds_sum", camera="top", stage="find") == pytest.approx(0.015)
+    assert value(metrics, "mekiki_stage_seconds_count", camera="top", stage="find") == 1
 
 
 def test_the_model_and_the_epoch_are_named(metrics, bundle):

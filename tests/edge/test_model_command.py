@@ -9,7 +9,7 @@ import pytest
 from edge.cli import main
 from edge.manage import Place
 from edge.settings import load_settings
-from edge.startup import count_start, load_bundles
+from edge.startup import count_start, load_bundles, withdraw_unfit
 from models.bundle import MODEL_BIN, open_bundle
 from models.errors import BundleError, MekikiError
 from models.store import Store
@@ -178,11 +178,20 @@ def test_a_version_with_which_the_daemon_starts_again_and_again_goes_back(model,
     model("install", newer)
     settings = load_settings(ready.config)
     for _ in range(3):
+        withdraw_unfit(settings)
+        assert store.state().active == new
         count_start(settings)
-    assert store.state().active == new
-    count_start(settings)
+    withdraw_unfit(settings)
     assert store.state().active == old
     assert store.state().failed == {new: "3 starts within its probation"}
+
+
+def test_a_camera_that_is_not_there_is_not_the_doing_of_a_version_on_probation(model, ready, store, newer, new):
+    """Systemd starts the daemon again every few seconds until somebody has plugged it in."""
+    model("install", newer)
+    shutil.rmtree(ready.folder / "line")
+    assert ready.run()[0] != 0
+    assert (store.state().active, store.state().starts, store.state().failed) == (new, 0, {})
 
 
 def test_a_damaged_version_that_is_committed_stops_the_start_as_before(model, ready, store, newer, new):

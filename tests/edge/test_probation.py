@@ -1,5 +1,8 @@
 """A new version on a line: the rules alone, then the real daemon that commits it or goes back by itself."""
 
+import contextlib
+import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +11,13 @@ import pytest
 
 from edge.cli import main
 from edge.config import ProbationConfig
+from edge.journal_file import open_file
 from edge.probation import Counts, Seen, Trial, ruling
+from models.gate import Gate
 from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, Subscriber, no_holes, wait_for
+from tests.signer import Signer
 
 CONFIG = ProbationConfig(parts=200)
 OK, NG, REVIEW, LATE = Seen("ok", None), Seen("ng", "defect"), Seen("unknown", "review"), Seen("unknown", "deadline")
@@ -158,3 +164,53 @@ def test_where_the_journal_cannot_be_read_nothing_is_committed_and_it_is_said_on
         trial.look(new)
     assert store.state().on_probation
     assert len([record for record in caplog.records if "cannot end" in record.getMessage()]) == 1
+
+
+@pytest.fixture
+def signer(tmp_path) -> Signer:
+    return Signer(tmp_path / "keys", "line-2026")
+
+
+@pytest.fixture
+def trial(tmp_path, bundle, newer, signer) -> Trial:
+    """Of a store that takes signed bundles only, with a version on probation and a journal without verdicts."""
+    store = Store(tmp_path / "store", Gate(signer.trust))
+    store.activate(store.add(signer.sign(Path(shutil.copytree(bundle, tmp_path / "a.bundle")))).digest)
+    store.activate(
+        store.add(signer.sign(Path(shutil.copytree(newer, tmp_path / "b.bundle")))).digest, on_probation=True
+    )
+    open_file(tmp_path / "journal.db").close()
+    return Trial(store, ["top"], tmp_path / "journal.db", CONFIG)
+
+
+def judge(journal: Path, digest: str, seen: list[Seen], first: int = 0) -> None:
+    """Writes verdicts, as the daemon does."""
+    with contextlib.closing(open_file(journal)) as connection:
+        for seq, (outcome, reason) in enumerate(seen, first):
+            verdict = {"bundle": digest, "captured_at_ns": 2**62, "outcome": outcome, "reason": reason}
+            row = ("epoch", "top", seq, json.dumps(verdict))
+            connection.execute("INSERT INTO verdict (epoch, camera, seq, verdict) VALUES (?, ?, ?, ?)", row)
+
+
+def test_a_camera_that_fails_now_and_then_does_not_keep_a_probation_from_its_end(trial, tmp_path, new):
+    judge(tmp_path / "journal.db", new, ([OK] * 9 + [NO_PICTURE]) * 30)
+    trial.look(new)
+    assert Store(tmp_path / "store").state().history[-1].why.startswith("200 parts: ")
+
+
+def test_a_probation_goes_on_with_a_journal_that_was_begun_anew(trial, tmp_path, new):
+    judge(tmp_path / "journal.db", new, [OK] * 150)
+    trial.look(new)
+    for path in tmp_path.glob("journal.db*"):
+        path.unlink()
+    judge(tmp_path / "journal.db", new, [OK] * 60, first=150)
+    trial.look(new)
+    assert not Store(tmp_path / "store").state().on_probation
+
+
+def test_keys_that_are_not_in_order_end_no_thread_and_no_probation(trial, tmp_path, signer, new, caplog):
+    signer.pair.public.write_text("half a key")
+    judge(tmp_path / "journal.db", new, [NG] * 30 + [REVIEW] * 30)
+    trial.look(new)
+    assert Store(tmp_path / "store").state().on_probation
+    assert "not a trusted key" in caplog.text

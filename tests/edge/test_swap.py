@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,9 +17,11 @@ from edge.model import Model, prepare
 from edge.swap import Swap
 from models.bundle import MANIFEST, MODEL_BIN, Bundle
 from models.errors import ModelError
+from models.gate import Gate
 from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, Subscriber, no_holes, wait_for
+from tests.signer import Signer
 
 SIZES = {(tiny.SIDE_PX, tiny.SIDE_PX)}
 TWO = """
@@ -167,6 +170,20 @@ def test_golden_images_that_score_otherwise_keep_a_version_out(following, tmp_pa
     assert following.switch.models == {}
     assert following.count("refused") == 1
     assert "do not use this bundle on this device" in caplog.text
+
+
+def test_keys_that_are_not_in_order_are_no_fault_of_a_version_and_end_no_thread(tmp_path, bundle, newer, new, caplog):
+    signer = Signer(tmp_path / "keys", "line-2026")
+    store = Store(tmp_path / "store", Gate(signer.trust))
+    for one, is_new in ((bundle, False), (newer, True)):
+        signed = signer.sign(Path(shutil.copytree(one, tmp_path / one.name)))
+        store.activate(store.add(signed).digest, on_probation=is_new)
+    signer.pair.public.write_text("half a key")
+    swap = Swap(Switch(), Metrics(CollectorRegistry(), ["top"]), threading.Event())
+    swap.follow(store, ["top"], "another", partial(prepare, device="CPU", config=InferenceConfig(), sizes=SIZES))
+    swap.look_at_all()
+    assert "not a trusted key" in caplog.text
+    assert (store.state().active, store.state().on_probation, store.state().failed) == (new, True, {})
 
 
 def test_a_version_that_is_not_there_and_a_record_that_is_none_are_refused_each_once(following, caplog):

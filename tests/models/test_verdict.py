@@ -18,8 +18,13 @@ def test_a_verdict_from_before_there_was_review_is_still_read():
     assert Verdict.model_validate_json(json.dumps(OLD)).review_at_or_above is None
 
 
+def test_a_verdict_from_before_parts_were_looked_for_took_no_time_to_find_one():
+    assert Verdict.model_validate_json(json.dumps(OLD)).stages.find_s == 0
+
+
 def test_a_verdict_for_review_says_from_where_on_and_comes_back():
     said = OLD | {"outcome": "unknown", "reason": "review", "score": 5.0, "review_at_or_above": 4.5}
+    said["stages"] = OLD["stages"] | {"find_s": 0.01}
     verdict = Verdict.model_validate_json(json.dumps(said))
     assert json.loads(verdict.model_dump_json()) == said
 

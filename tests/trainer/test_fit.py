@@ -149,7 +149,7 @@ def test_a_fit_says_what_it_did_and_where_it_is(fitted):
     assert "data: 8 good to learn from, 4 good to test, 4 hole; 128x128 px\n" in said
     assert "warning: 8 good images show little" in said
     assert "weights: path, settled.pth\n" in said
-    assert "1 view(s) of each image (--augment auto)" in said
+    assert "-> 1 view(s) of each image (--augment auto); frames are looked at as they are (parts lie alike)\n" in said
     assert f"bank: {BANK} vectors of 384\n" in said
     assert said.endswith(f"bundle: {fitted.out}\npictures: {fitted.report}\n")
 
@@ -199,7 +199,7 @@ def test_same_seed_same_threshold_and_same_bank(good_only):
 def test_switched_on_views_are_recorded(good_only):
     plan = open_bundle(good_only[0][0]).manifest.training.augmentation
     assert plan.angles_deg == tuple(30.0 * i for i in range(12))
-    assert "12 view(s) of each image (--augment on)" in good_only[1][0]
+    assert "12 view(s) of each image (--augment on); frames are looked at as they are" in good_only[1][0]
 
 
 def test_a_report_without_test_images_still_has_its_histogram(good_only):
