@@ -39,11 +39,11 @@ def put_threshold(
 
 def odd_words(names: Sequence[str], held_out: Sequence[float]) -> list[str]:
     """For a person: which good images look like none of the others, though they were given as good."""
+    odd = thresholds.standing_out(held_out)
+    highest = max((score for index, score in enumerate(held_out) if index not in odd), default=0.0)
     return [
         f"WARNING: {names[index]} (score {held_out[index]:.4g}) stands out from the other good images (up to "
-        f"{max(score for other, score in enumerate(held_out) if other not in odd):.4g}), and the threshold does not "
-        "rest on it: look at it, and take it away if the part is not good"
-        for odd in [thresholds.standing_out(held_out)]
+        f"{highest:.4g}): look at it, and take it away if the part is not good"
         for index in odd
     ]
 

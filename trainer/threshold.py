@@ -12,7 +12,7 @@ from models.manifest import Threshold
 COVERAGE = 0.99
 DEFECT_MARGIN = 0.1
 CONFIDENCE = 0.95
-_ODD, _ONE_OF = 0.01, 10
+_ODD, _ONE_OF, _DOUBTED_OF = 0.01, 10, 20
 
 
 def recall_1(
@@ -48,16 +48,18 @@ def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshol
     """Above the scores of good parts that the bank had not seen, and above what such scores scatter to.
 
     The one-sided normal tolerance limit, mean + k s (ISO 16269-6; k from the noncentral t): if the
-    scores are normal, at least `COVERAGE` of good parts lie below it with 95 % confidence. Never
-    below the highest score seen, but for those that `standing_out` names: a defect among the good
-    parts would else put the limit above all others of its kind. What holds whatever the distribution
+    scores are normal, at least `COVERAGE` of good parts lie below it with 95 % confidence. Those that
+    `standing_out` names are not counted among them, and of twenty one may even lie above the limit: a
+    defect among the good parts would else lift it above all others of its kind. It is never below
+    any other score seen. What holds whatever the distribution
     is in `false_reject_upper_95`; of recall nothing is known without defects. `margin` is the distance
     above the highest other good score, as a share of the distance from there to the median.
     """
     refuse_not_finite(good)
-    odd = set(standing_out(good))
+    odd = standing_out(good)
     usual = [score for index, score in enumerate(good) if index not in odd]
-    highest, middle = max(usual), sorted(usual)[len(usual) // 2]
+    kept = [score for index, score in enumerate(good) if index not in odd[: len(good) // _DOUBTED_OF]]
+    highest, middle = max(kept), sorted(kept)[len(kept) // 2]
     reach = max(highest - middle, 1e-3 * abs(highest), 1e-12)
     limit = max(_tolerance_limit(usual), highest + 1e-3 * reach)
     return Threshold(

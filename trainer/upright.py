@@ -30,7 +30,7 @@ _LEAST = 0.6  # of the lowest match among the images learned from
 _MATCHING = 0.15  # what an image must reach: noise reaches a tenth
 _LIKE = 0.85  # of its match with itself, turned: then nobody can say which way round it lies
 _APART_DEG = 30.0
-_LEAST_SHARE, _SHARE_ROOM = 0.85, 0.02  # of a part in its frame
+_LEAST_SHARE, _SHARE_ROOM = 0.9, 0.02  # of a part in its frame
 _JITTER_DEG = 1.5  # what is left of turns after the part was found
 
 

@@ -100,6 +100,13 @@ def test_a_good_image_unlike_all_others_does_not_lift_the_threshold_above_the_de
     assert limit.false_reject_upper_95 == pytest.approx(upper_bound(1, 20))  # it was given as good, and is rejected
 
 
+def test_of_twenty_good_images_no_more_than_one_is_rejected_however_odd():
+    good = np.random.default_rng(3).normal(2.5, 0.2, 18).tolist()
+    assert len(standing_out([*good, 4.2, 5.0])) == 2
+    assert 4.2 < normal_quantile([*good, 4.2, 5.0]).ng_at_or_above < 4.3
+    assert normal_quantile([1.0, 1.1] * 5 + [9.0]).ng_at_or_above > 9.0  # of eleven none
+
+
 def test_it_is_named_and_so_are_two_but_no_more_than_one_of_ten():
     good = np.random.default_rng(3).normal(2.5, 0.2, 18).tolist()
     assert standing_out([*good, 4.2, 5.0]) == [19, 18]
