@@ -21,6 +21,7 @@ from models.bundle import Bundle
 from models.decoding import Found, decode, outputs_of
 from models.errors import ModelError
 from models.manifest import Decoder, Precision
+from models.precision import refuse_unable
 from models.prediction import Image, Prediction
 from models.resize import for_frames
 from models.upright import Upright, View, on_frame, read_upright
@@ -49,9 +50,10 @@ class Runner:
 
         Compiling waits for the first frame of each size, or `warm_up`.
 
-        Raises ModelError when OpenVINO cannot read the file, misses an output of ours in it or has no such device.
+        Raises ModelError when OpenVINO cannot read the file, misses an output of ours in it or has no such device, or
+        the device does not compute in that precision.
         """
-        self.device, self.precision = device, precision
+        self.model_xml, self.device, self.precision = model_xml, device, precision
         self._decoder, self._outputs, self._upright = decoder, outputs_of(decoder), upright
         self._compiled = _Compiled(model_xml, self._outputs, precision, device, hint)
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
@@ -176,6 +178,7 @@ class _Compiled:
         self.models: OrderedDict[tuple[int, int], ov.CompiledModel] = OrderedDict()
         self._lock = threading.Lock()
         _refuse_absent(device, self._core.available_devices)
+        refuse_unable(device, precision)
         try:
             self._model = self._core.read_model(model_xml)
             for name in outputs:

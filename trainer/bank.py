@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DatasetError, ModelError
-from models.manifest import Augmentation, PatchcoreDecoder
+from models.manifest import Augmentation, PatchcoreDecoder, Precision
 from models.patchcore import score_of
 from models.prediction import Image
 from trainer.augment import views_of
@@ -34,13 +34,20 @@ class Bank:
     source: NDArray[np.int64]  # (n,), index into the images learned from
 
 
-def make_bank(embedding: ov.Model, images: Sequence[Image], plan: Augmentation, size: int, seed: int) -> Bank:
+def make_bank(  # noqa: PLR0913, PLR0917
+    embedding: ov.Model,
+    images: Sequence[Image],
+    plan: Augmentation,
+    size: int,
+    seed: int,
+    precision: Precision = "f32",
+) -> Bank:
     """Embeds every view of every image and keeps `size` vectors.
 
     Raises ModelError as `gather`, DatasetError when all vectors kept come from one image, which then could not be
     held out.
     """
-    patches, source = gather(embedding, images, plan, seed)
+    patches, source = gather(embedding, images, plan, seed, precision)
     chosen = choose_bank(patches, size, seed)
     if len(np.unique(source[chosen])) < 2:
         raise DatasetError(f"--bank {size}: what was kept comes from one image alone; raise --bank or add good images")
@@ -48,7 +55,7 @@ def make_bank(embedding: ov.Model, images: Sequence[Image], plan: Augmentation, 
 
 
 def gather(
-    embedding: ov.Model, images: Sequence[Image], plan: Augmentation, seed: int
+    embedding: ov.Model, images: Sequence[Image], plan: Augmentation, seed: int, precision: Precision = "f32"
 ) -> tuple[F32, NDArray[np.int64]]:
     """The vectors of all views, (n, d), at most MAX_PATCHES, and the image that each came from, (n,).
 
@@ -62,7 +69,7 @@ def gather(
     def keep(key: int, output: F32) -> None:
         found[key] = _thinned(output.reshape(width, -1).T, share, np.random.default_rng((seed, key)))
 
-    Pipeline(embedding, keep).run(progress(_keyed_views(images, plan, seed), "learn", total=count))
+    Pipeline(embedding, keep, precision).run(progress(_keyed_views(images, plan, seed), "learn", total=count))
     return found.reshape(-1, width), np.repeat(np.arange(len(images)), count // len(images) * share)
 
 
@@ -78,7 +85,9 @@ def _thinned(vectors: F32, share: int, rng: np.random.Generator) -> F32:
     return vectors[rng.choice(len(vectors), share, replace=False)] if len(vectors) > share else vectors
 
 
-def held_out_scores(graph: ov.Model, images: Sequence[Image], bank: Bank, decoder: PatchcoreDecoder) -> list[float]:
+def held_out_scores(
+    graph: ov.Model, images: Sequence[Image], bank: Bank, decoder: PatchcoreDecoder, precision: Precision = "f32"
+) -> list[float]:
     """Each good image scored by the graph that ships, but for the vectors that came from it.
 
     Leave-one-out on the artifact itself: the bias of those vectors is put where they can never be
@@ -93,5 +102,5 @@ def held_out_scores(graph: ov.Model, images: Sequence[Image], bank: Bank, decode
     def hidden(key: int) -> dict[str, F32]:
         return {BANK_BIAS: np.where((bank.source == key)[None, :, None, None], FORBIDDEN, bias)}
 
-    Pipeline(graph, note).run(enumerate(progress(images, "hold out")), hidden)
+    Pipeline(graph, note, precision).run(enumerate(progress(images, "hold out")), hidden)
     return [scores[key] for key in range(len(images))]

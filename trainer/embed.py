@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.manifest import Precision
 from models.prediction import Image
 from models.resize import for_frames
 
@@ -24,10 +25,11 @@ class Pipeline:
     output; what it raises is raised again by `run`.
     """
 
-    def __init__(self, graph: ov.Model, done: Callable[[Any, F32], None]) -> None:
+    def __init__(self, graph: ov.Model, done: Callable[[Any, F32], None], precision: Precision = "f32") -> None:
         import openvino as ov
 
         self._core, self._graph = ov.Core(), graph
+        self._config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
         self._queues: dict[tuple[int, int], ov.AsyncInferQueue] = {}
         # It must not know the queues: what Python cannot see through them would never be freed, nor would they.
         self._finish = _Finish(done)
@@ -50,8 +52,7 @@ class Pipeline:
             for queue in self._queues.values():
                 queue.wait_all()
             graph = for_frames(self._graph, height_px, width_px)
-            config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-            queue = ov.AsyncInferQueue(self._core.compile_model(graph, "CPU", config))
+            queue = ov.AsyncInferQueue(self._core.compile_model(graph, "CPU", self._config))
             queue.set_callback(self._finish)
             self._queues = {size: queue}  # one at a time: a compiled graph is large
         return self._queues[size]

@@ -19,7 +19,8 @@ from models.errors import DatasetError
 from models.files import sha256_of, whole_folder
 from models.health import limits_of, measure
 from models.images import read_image
-from models.manifest import Weights
+from models.manifest import Parity, Weights
+from models.precision import refuse_unable
 from models.prediction import Image
 from models.runner import Runner
 from trainer.anomaly.model import (
@@ -80,6 +81,7 @@ def fit(options: FitOptions, say: Say) -> None:
     """Trains, measures and exports. Raises MekikiError; then neither bundle nor pictures are left."""
     refuse_existing(options.out)
     refuse_existing(options.report)
+    refuse_unable("CPU", options.precision)
     dataset, images = _read_good(options, say)
     model = _model(options, say)
     good = _kept_aside(options, model, dataset.train_good, images, say)
@@ -88,7 +90,7 @@ def fit(options: FitOptions, say: Say) -> None:
     learned = model.learn(lesson, say)
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
         save_ir(learned.graph, Path(work) / MODEL_XML)
-        runner = Runner(Path(work) / MODEL_XML, learned.decoder, "f32", upright=looks.upright)
+        runner = Runner(Path(work) / MODEL_XML, learned.decoder, options.precision, upright=looks.upright)
         judged = _judge(runner, good, learned, dataset, say)
         recipe = _prove(options, model, good, looks, lesson, learned, runner, judged, say)
     try:
@@ -193,8 +195,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         for words in odd_words(named, judged.held_out):
             say(words)
     fresh = [looks.see(image) for image in _parity_images(good, judged)]
-    parity = check_parity(fresh, learned.torch_score, runner.for_views(), threshold.ng_at_or_above)
-    say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
+    parity = _parity(fresh, learned, runner.for_views(), threshold.ng_at_or_above, say)
     health = limits_of([measure(image) for image in good.images])
     say(health_words(health))
     return Recipe(
@@ -202,7 +203,7 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         model=options.model,
         pose=looks.pose,
         preprocess=lesson.spec,
-        precision="f32",
+        precision=options.precision,
         decoder=learned.decoder,
         threshold=threshold,
         training=model.record(_facts(good, lesson)),
@@ -210,6 +211,19 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         health=health,
         compatible=options.compatible,
     )
+
+
+def _parity(images: list[Image], learned: Learned, runner: Runner, ng_at_or_above: float, say: Say) -> Parity:
+    """Of the IR at the precision that ships; where that rounds more than f32, at f32 first."""
+    if runner.precision != "f32":
+        exact = check_parity(
+            images, learned.torch_score, Runner(runner.model_xml, learned.decoder, "f32"), ng_at_or_above
+        )
+        say(f"parity: torch and IR agree within {exact.max_relative:.1e} of the score at f32")
+    parity = check_parity(images, learned.torch_score, runner, ng_at_or_above)
+    at = "" if runner.precision == "f32" else f" at {runner.precision}"
+    say(f"parity: torch and IR{at} agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
+    return parity
 
 
 def _facts(good: Good, lesson: Lesson) -> Facts:

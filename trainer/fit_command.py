@@ -16,7 +16,7 @@ EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 _FAMILIES = {
     "anomaly": (
         ("patchcore", "padim", "stfpm", "supersimplenet", "draem"),
-        {"backbone", "cycle_time_s", "bank", "augment", "upright", "steps", "batch"},
+        {"backbone", "cycle_time_s", "bank", "precision", "augment", "upright", "steps", "batch"},
     ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
     "classification": (("timm",), {"backbone", "steps", "batch"}),
@@ -28,6 +28,7 @@ _NOT_GIVEN = ("help", "family", "data", "out", "compatible", "limit", "seed")
 # Of family anomaly: what only some of its models take.
 _TAKEN_BY = {
     "bank": ("patchcore",),
+    "precision": ("patchcore",),
     "cycle_time_s": ("patchcore",),
     "backbone": ("patchcore", "padim", "stfpm", "supersimplenet"),
     "weights": ("patchcore", "padim", "stfpm", "supersimplenet"),
@@ -119,6 +120,12 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000); patchcore"
+    )
+    group.add_argument(
+        "--precision",
+        default=argparse.SUPPRESS,
+        choices=["f32", "bf16"],
+        help="what the box computes with (f32); bf16 is nearly twice as fast, on CPUs that have it; patchcore",
     )
     group.add_argument(
         "--augment",

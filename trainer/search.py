@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from models.manifest import Precision
 from models.patchcore import OUTPUT
 from trainer.reading import COARSE, Reading
 
@@ -15,27 +16,28 @@ if TYPE_CHECKING:
     import openvino as ov
 
 F32 = NDArray[np.float32]
-BANK_BIAS = "bank_bias"
+BANK_BIAS, BANK, MIDDLE = "bank_bias", "bank", "middle"
+_PART = 512  # vectors of the bank in a product of bf16
 # A vector with this bias is never the nearest. Finite, so that no NaN can come of it.
 FORBIDDEN = np.float32(-1e9)
 
 
-def with_search(graph: ov.Model, bank: F32, reading: Reading = COARSE) -> ov.Model:
+def with_search(graph: ov.Model, bank: F32, reading: Reading = COARSE, precision: Precision = "f32") -> ov.Model:
     """Puts the nearest-neighbour search behind an embedding graph (which is used up by it).
 
     min over y of |x - y|^2 = |x|^2 - 2 max over y of (x . y - |y|^2 / 2), so the search is one fully
-    connected layer, whose weights are the bank and whose bias is -|y|^2 / 2, and a maximum. The
+    connected layer, whose weights are the bank and whose bias is -|y|^2 / 2, and a maximum. All are taken from the
+    bank's middle, as products of shorter vectors are rounded to smaller errors. The
     bias stays an input, named `bank_bias`; `freeze_bias` makes it a constant. The map is smoothed as `reading` says.
     """
     import openvino as ov
     from openvino import opset13 as op
 
-    vectors = graph.outputs[0].get_node().input_value(0)
     bias = op.parameter([1, len(bank), 1, 1], np.float32, name=BANK_BIAS)
     bias.output(0).set_names({BANK_BIAS})
-    weights = op.constant(bank[:, :, None, None])
-    products = op.convolution(vectors, weights, [1, 1], [0, 0], [0, 0], [1, 1])
-    closest = op.reduce_max(op.add(products, bias), np.array([1]), keep_dims=True)
+    middle = op.constant(_middle(bank).reshape(1, -1, 1, 1), name=MIDDLE)
+    vectors = op.subtract(graph.outputs[0].get_node().input_value(0), middle)
+    closest = (_closest_in_parts if precision == "bf16" else _closest)(vectors, bank - _middle(bank), bias)
     squares = op.reduce_sum(op.multiply(vectors, vectors), np.array([1]), keep_dims=True)
     squared = op.subtract(squares, op.multiply(closest, np.float32(2)))
     # Rounding may leave a little less than nothing. Not ReLU: on a CPU it makes 0 of NaN, the score of a perfect part.
@@ -60,8 +62,38 @@ def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:
     return op.convolution(padded, weights, [1, 1], [0, 0], [0, 0], [1, 1])
 
 
+def _closest(vectors: ov.Node, bank: F32, bias: ov.Node) -> ov.Node:
+    """The maximum over the bank, (1, 1, h, w), in one product: f32 gains nothing from smaller ones."""
+    from openvino import opset13 as op
+
+    weights = op.constant(bank[:, :, None, None], name=BANK)
+    products = op.convolution(vectors, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    return op.reduce_max(op.add(products, bias), np.array([1]), keep_dims=True)
+
+
+def _closest_in_parts(vectors: ov.Node, bank: F32, bias: ov.Node) -> ov.Node:
+    """The same in products that stay in the cache: OpenVINO writes them all anew in f32 before it takes a maximum."""
+    from openvino import opset13 as op
+
+    rows, columns = vectors.get_output_shape(0)[2:]
+    lines = op.reshape(op.transpose(vectors, np.array([0, 2, 3, 1])), [rows * columns, bank.shape[1]], False)
+    line, found = op.reshape(bias, [1, len(bank)], False), []
+    for start in range(0, len(bank), _PART):
+        part = bank[start : start + _PART]
+        ends = (np.array([number]) for number in (start, start + len(part), 1, 1))
+        products = op.add(op.matmul(lines, op.constant(part), False, True), op.slice(line, *ends))
+        found.append(op.reduce_max(products, np.array([1]), keep_dims=True))
+    best = op.reduce_max(op.concat(found, 1), np.array([1]), keep_dims=True)
+    return op.reshape(best, [1, 1, rows, columns], False)
+
+
+def _middle(bank: F32) -> F32:
+    return np.asarray(bank.mean(axis=0, dtype=np.float64), np.float32)
+
+
 def bias_of(bank: F32) -> F32:
-    """-|y|^2 / 2 for each vector of the bank, shaped (1, n, 1, 1)."""
+    """-|y|^2 / 2 for each vector y of the bank, from its middle, shaped (1, n, 1, 1)."""
+    bank = bank - _middle(bank)
     return np.asarray(-0.5 * np.einsum("ij,ij->i", bank, bank, dtype=np.float64), np.float32).reshape(1, -1, 1, 1)
 
 

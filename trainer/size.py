@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import MODEL_XML
-from models.manifest import Preprocess
+from models.manifest import Precision, Preprocess
 from models.prediction import Image
 from trainer.backbone import MEAN_RGB, STD_RGB
 
@@ -120,7 +120,7 @@ def _reason(size: int, wanted: int, kept: dict[int, float], cost: dict[int, floa
     return text
 
 
-def probe_cost(net: Patchcore, frame: Image, bank_size: int) -> tuple[float, float]:
+def probe_cost(net: Patchcore, frame: Image, bank_size: int, precision: Precision) -> tuple[float, float]:
     """Seconds per frame at PROBE_PX, measured with a random bank: of the resize, and of all else."""
     from models.runner import Runner
     from trainer.export import save_ir
@@ -133,8 +133,8 @@ def probe_cost(net: Patchcore, frame: Image, bank_size: int) -> tuple[float, flo
     bank = np.random.default_rng(0).standard_normal((bank_size, width), dtype=np.float32)
     small = np.zeros((spec.height_px, spec.width_px, 3), np.uint8)
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
-        save_ir(freeze_bias(with_search(graph, bank, net.reading), bank), Path(work) / MODEL_XML)
-        runner = Runner(Path(work) / MODEL_XML, decoder, "f32")
+        save_ir(freeze_bias(with_search(graph, bank, net.reading, precision), bank), Path(work) / MODEL_XML)
+        runner = Runner(Path(work) / MODEL_XML, decoder, precision)
         whole, rest = _seconds_of(lambda: runner.predict(frame)), _seconds_of(lambda: runner.predict(small))
     return max(0.0, whole - rest), rest
 

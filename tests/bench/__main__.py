@@ -14,6 +14,7 @@ BENCHMARKS = (
     "install",
     "memory",
     "coreset",
+    "precision",
     "screws",
     "boxes_latency",
     "bf16_steps",

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from models.precision import cpu_has_bf16
 from tests.bench.line import line
 from trainer.detection.config import model_config
-from trainer.detection.half import NAME, cpu_has_bf16
+from trainer.detection.half import NAME
 from trainer.detection.train import quiet, ready
 
 MODEL, SIDE_PX, PICTURES, STEPS, LEAST = "rtmdet-tiny", 320, 4, 15, 1.3

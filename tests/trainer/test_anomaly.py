@@ -261,6 +261,7 @@ def test_only_weights_that_saw_no_photograph_take_their_statistics_from_the_good
     [
         ("padim", ("--bank", 5), "--bank: --model padim has none, patchcore do; remove it"),
         ("stfpm", ("--cycle-time", 1), "--cycle-time: --model stfpm has none"),
+        ("stfpm", ("--precision", "bf16"), "--precision: --model stfpm has none, patchcore do; remove it"),
         ("padim", ("--steps", 5), "--steps: --model padim has none, stfpm, supersimplenet, draem do; remove it"),
         ("draem", ("--backbone", "resnet18"), "--backbone: --model draem has none, patchcore, padim"),
         ("draem", ("--weights", "w.pth"), "--weights: --model draem has none"),

@@ -2,28 +2,11 @@
 
 import pytest
 
-from trainer.detection import half
 from trainer.detection.config import train_config
 from trainer.detection.plan import Plan, plan_training
 from trainer.detection.prepare import Prepared
 from trainer.options import DetectionOptions
 from trainer.pose import Pose
-
-
-@pytest.mark.parametrize(
-    ("flags", "able"),
-    [
-        ("flags\t\t: fpu avx2 avx512f avx512_bf16 vnni", True),
-        ("flags\t\t: fpu amx_bf16 amx_tile", True),
-        ("flags\t\t: fpu avx2 avx512f avx512bw", False),
-        ("", False),
-    ],
-)
-def test_a_cpu_is_believed_when_linux_says_so(tmp_path, monkeypatch, flags, able):
-    monkeypatch.setattr(half, "CPU_INFO", tmp_path / "cpuinfo")
-    assert not half.cpu_has_bf16(), "there is no such file"
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n")
-    assert half.cpu_has_bf16() == able
 
 
 @pytest.mark.parametrize(("machine", "want"), [((True, False), True), ((True, True), False), ((False, False), False)])

@@ -12,8 +12,9 @@ from models.files import sha256_of
 from models.golden import check_golden
 from models.health import limits_of, measure, unfit
 from models.images import read_image
+from models.precision import cpu_has_bf16
 from models.runner import Runner
-from tests.trainer.conftest import BANK, SIZE_PX, fit_arguments, said_by
+from tests.trainer.conftest import BANK, SIZE_PX, fit_arguments, refusal_of, said_by
 from tests.trainer.plates import hole_of, plate
 from trainer.cli import main
 from trainer.dataset import scan
@@ -204,6 +205,28 @@ def test_switched_on_views_are_recorded(good_only):
 def test_a_report_without_test_images_still_has_its_histogram(good_only):
     folder = good_only[0][0].with_name("first.bundle.report")
     assert [path.name for path in folder.iterdir()] == ["histogram.png"]
+
+
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not compute bf16")
+def test_a_bundle_of_bf16_is_measured_at_bf16_from_bank_to_golden_images(plates, weights, tmp_path):
+    out = tmp_path / "half.bundle"
+    said = said_by(fit_arguments(plates.root, out, "--weights", weights, "--precision", "bf16"))
+    assert "parity: torch and IR agree within" in said
+    assert "of the score at f32\nparity: torch and IR at bf16 agree within" in said
+    bundle = open_bundle(out)
+    assert bundle.manifest.precision == "bf16"
+    check_golden(bundle, Runner.of(bundle))
+    assert 1e-6 < bundle.manifest.parity.max_relative < 2e-2, "it is rounded"
+    limit = bundle.manifest.threshold.ng_at_or_above
+    runner = Runner.of(bundle)
+    assert [runner.predict(plate(500, hole=hole)).score >= limit for hole in (False, True)] == [False, True]
+
+
+def test_bf16_is_refused_before_any_work_where_the_cpu_does_not_compute_it(plates, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.precision.cpu_has_bf16", lambda: False)
+    err = refusal_of(fit_arguments(plates.root, tmp_path / "b", "--precision", "bf16"), 1)
+    assert "CPU: does not compute bf16 by itself" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_that_exists_is_refused_and_stays_as_it_is(fitted, capsys):

@@ -16,10 +16,11 @@ from tests.trainer.plates import plate
 from trainer.bank import Bank, held_out_scores, make_bank
 from trainer.embed import Pipeline
 from trainer.export import save_ir
-from trainer.parity import MAX_RELATIVE, check_parity
+from trainer.parity import MAX_RELATIVE, MAX_ROUNDED, check_parity
 from trainer.patchcore import Patchcore
 from trainer.reading import COARSE, FINE_ALONE, decoder_for, reading_of, smoothed
-from trainer.search import FORBIDDEN, bias_of, freeze_bias, with_search
+from trainer.search import BANK as VECTORS
+from trainer.search import FORBIDDEN, MIDDLE, bias_of, freeze_bias, with_search
 from trainer.size import spec_for
 
 PLAIN = Augmentation(angles_deg=(0,), shift=0, brightness=0)
@@ -35,6 +36,14 @@ def run_graph(graph, *inputs):
 
     graph = for_frames(graph, *inputs[0].shape[1:3])
     return ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
+
+
+def bank_in(model_xml):
+    """The vectors that a bundle of f32 searches."""
+    import openvino as ov
+
+    found = {node.get_friendly_name(): node for node in ov.Core().read_model(model_xml).get_ops()}
+    return found[VECTORS].data[:, :, 0, 0] + found[MIDDLE].data[0, :, 0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +76,11 @@ def vectors_of(embedding, image):
     return patches.reshape(len(patches), -1).T
 
 
-def test_the_distances_of_the_graph_are_those_of_brute_force(embedding, bank, searched):
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_the_distances_of_the_graph_are_those_of_brute_force(embedding, images, precision):
+    """Both graphs at f32: what is made for bf16 looks through the bank in parts."""
+    bank = make_bank(embedding, images, PLAIN, 700, seed=3)
+    searched = with_search(embedding.clone(), bank.vectors, precision=precision)
     image = plate(77, hole=True)
     want = brute_force(vectors_of(embedding, image), bank.vectors)
     got = run_graph(freeze_bias(searched, bank.vectors), image[None])
@@ -172,15 +185,11 @@ def test_what_fails_behind_the_pipeline_is_raised_in_front_of_it(embedding):
 
 
 def test_torch_and_the_fitted_ir_agree_on_images_of_native_size(fitted):
-    import openvino as ov
-
     bundle = fitted.bundle
-    training = bundle.manifest.training
-    shape = [training.bank_vectors, 384, 1, 1]
-    graph = ov.Core().read_model(bundle.model_xml)
-    bank = next(op for op in graph.get_ops() if op.get_type_name() == "Constant" and list(op.shape) == shape)
+    bank = bank_in(bundle.model_xml)
+    assert bank.shape == (bundle.manifest.training.bank_vectors, 384)
     net = new_network(fitted.weights)
-    net.set_bank(np.array(bank.data).reshape(shape[:2]))
+    net.set_bank(bank)
     images = [read_image(path) for path in fitted.plates.good + fitted.plates.holes]
     images += [plate(900, height_px=1024, width_px=1024), plate(901, hole=True, height_px=333, width_px=517)]
 
@@ -215,6 +224,26 @@ def test_the_parity_gate_refuses_a_flipped_label_however_close_the_scores(runner
     want = runner.predict(tiny.frame(tiny.NG)).score
     with pytest.raises(ModelError, match="1 of 1 labels flip"):
         check_parity([tiny.frame(tiny.NG)], lambda _: want * (1 - 1e-6), runner, want)
+
+
+@pytest.fixture
+def rounding(bundle, monkeypatch) -> Runner:
+    """At bf16, on every machine."""
+    monkeypatch.setattr("models.precision.cpu_has_bf16", lambda: True)
+    return Runner(bundle / MODEL_XML, tiny.DECODER, "bf16")
+
+
+def test_at_bf16_the_parity_gate_allows_for_rounding_and_for_a_threshold_within_it(rounding):
+    want = rounding.predict(tiny.frame(tiny.NG)).score
+    parity = check_parity([tiny.frame(tiny.NG)], lambda _: want * (1 - 0.9 * MAX_ROUNDED), rounding, want)
+    assert (parity.n_images, parity.label_flips) == (1, 1)
+    assert parity.max_relative == pytest.approx(0.9 * MAX_ROUNDED, rel=0.03)
+
+
+def test_at_bf16_the_parity_gate_refuses_what_rounding_does_not_explain_and_says_what_helps(rounding):
+    want = rounding.predict(tiny.frame(tiny.NG)).score
+    with pytest.raises(ModelError, match=r"at most 0\.02 and none were wanted: .*; try --precision f32"):
+        check_parity([tiny.frame(tiny.NG)], lambda _: want * (1 + 1.5 * MAX_ROUNDED), rounding, 0.5)
 
 
 def test_the_parity_gate_refuses_scores_that_are_no_numbers_even_where_both_say_so(tmp_path):

@@ -29,7 +29,10 @@ class PatchcoreModel:
         options = self._options
         fine_alone = len(self._net.layers) == 1
         choice = choose_size(
-            images, options.cycle_time_s, lambda frame: probe_cost(self._net, frame, options.bank), fine_alone
+            images,
+            options.cycle_time_s,
+            lambda frame: probe_cost(self._net, frame, options.bank, options.precision),
+            fine_alone,
         )
         say(f"image size: {choice.reason}")
         if not choice.fits:
@@ -45,11 +48,11 @@ class PatchcoreModel:
         if lesson.mask is not None:
             net.read_upright(lesson.mask, embedding)
         decoder = decoder_for(embedding, net.reading)
-        bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed)
+        bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed, options.precision)
         self._n_vectors = len(bank.vectors)
         say(f"bank: {self._n_vectors} vectors of {bank.vectors.shape[1]}")
-        graph = with_search(embedding, bank.vectors, net.reading)
-        held_out = held_out_scores(graph, lesson.images, bank, decoder)
+        graph = with_search(embedding, bank.vectors, net.reading, options.precision)
+        held_out = held_out_scores(graph, lesson.images, bank, decoder, options.precision)
         net.set_bank(bank.vectors)
         shipped = freeze_bias(graph, bank.vectors)
         return Learned(shipped, decoder, held_out, lambda image: net.score(image, lesson.spec, decoder))

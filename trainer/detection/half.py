@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 NAME = "MekikiBf16"
-CPU_INFO = Path("/proc/cpuinfo")
-_ABLE = {"avx512_bf16", "amx_bf16"}
 
 
 def register() -> None:
@@ -21,11 +18,6 @@ def register() -> None:
     from mmdet.registry import OPTIM_WRAPPERS
 
     OPTIM_WRAPPERS.register_module(name=NAME, module=_wrapper(), force=True)
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 by itself, as Linux tells: emulated, it is slower than f32."""
-    return CPU_INFO.is_file() and not _ABLE.isdisjoint(CPU_INFO.read_text(encoding="utf-8").split())
 
 
 def _wrapper() -> type:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.precision import cpu_has_bf16
 from trainer.annotations import Picture
 from trainer.detection.config import STRIDE_PX, Plan
-from trainer.detection.half import cpu_has_bf16
 from trainer.options import DetectionOptions
 from trainer.pose import Pose
 
