@@ -99,7 +99,7 @@ def test_the_json_has_all_that_evaluate_says(made, data):
     for one in (found, measured):
         del one["latency_s"]
     assert measured.items() <= found.items()
-    assert found.keys() - measured.keys() == {"thresholds", "n_lost_left_out", "new"}
+    assert found.keys() - measured.keys() == {"thresholds", "new"}
 
 
 def test_without_a_policy_nothing_is_written(made, data, tmp_path):
