@@ -215,8 +215,8 @@ def test_a_part_is_judged_however_it_lies_and_finding_it_is_a_stage_of_its_own(f
     [
         (keys.empty(), r"no part was found \(match 0\.\d\d, 0\.45 was wanted\)"),
         (keys.washer(), r"no part was found \(match 0\.\d\d, 0\.45 was wanted\)"),
-        (keys.key(0, (90, 0)), r"\d\d% of the part lie in the picture, 90% were wanted"),
-        (keys.key(0, (90, 0), mark=keys.BRIGHT), r"\d\d% of the part lie in the picture, 90% were wanted"),
+        (keys.key(0, (90, 0)), r"\d\d% of the part lie in the picture, 97% were wanted"),
+        (keys.key(0, (90, 0), mark=keys.BRIGHT), r"\d\d% of the part lie in the picture, 97% were wanted"),
     ],
     ids=["empty", "another part", "half beyond the frame", "a bad one half beyond the frame"],
 )
