@@ -25,7 +25,7 @@ SIZES_PX = (256, 320, 384, 448, 480, 512)
 PROBE_PX = 256
 _MULTIPLE_PX = 32  # the coarsest stride of common backbones
 _DETAIL_WANTED = 0.97  # gives real screws 448 px; `python -m tests.bench.screws` measures what that is worth
-# Without a coarser layer so many more pixels cost no more time: `python -m tests.bench.starter`.
+# Without a coarser layer so many more pixels cost a tenth more time: `python -m tests.bench.starter`.
 _FINE_ALONE = 1.07
 _SHARE_OF_CYCLE = 0.6  # the rest is for the camera, the queue and a bad day
 _MAX_IMAGES = 8
