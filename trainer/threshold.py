@@ -51,9 +51,9 @@ def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshol
     scores are normal, at least `COVERAGE` of good parts lie below it with 95 % confidence. Those that
     `standing_out` names are not counted among them, and of twenty one may even lie above the limit: a
     defect among the good parts would else lift it above all others of its kind. It is never below
-    any other score seen. What holds whatever the distribution
-    is in `false_reject_upper_95`; of recall nothing is known without defects. `margin` is the distance
-    above the highest other good score, as a share of the distance from there to the median.
+    any other score seen. What holds whatever the distribution is in `false_reject_upper_95`; of recall
+    nothing is known without defects. `margin` is the distance above the highest other good score, as
+    a share of the distance from there to the median.
     """
     refuse_not_finite(good)
     odd = standing_out(good)
