@@ -1,8 +1,10 @@
 """A box for tests: a folder with settings, free ports, the real daemon as its own process, a real subscriber."""
 
 import contextlib
+import itertools
 import json
 import os
+import random
 import socket
 import sqlite3
 import subprocess
@@ -22,10 +24,16 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 30
 
 
+# Below the ports that systems lend to outgoing connections, each given once: a system asked twice may lend one twice.
+_PORTS = itertools.cycle(random.Random(os.getpid()).sample(range(18_000, 32_000), 14_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable: the ports go round")
 
 
 def shared(name: str) -> Path:
