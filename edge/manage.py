@@ -73,7 +73,7 @@ class Place:
     def _qualify(self, bundle: Bundle, say: Say) -> None:
         try:
             words = qualify(bundle, self.settings, self.budget_s)
-        except ModelError as error:
+        except (ModelError, BundleError) as error:  # the second: it is whole, and its template is none
             self.store.note("refused", bundle.digest, " ".join(str(error).split()))
             raise
         self.store.note("qualified", bundle.digest, words)

@@ -40,6 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
+USUAL_SHARE: Final = 0.97  # of a part lies in its frame: nobody judges what lies beyond
 GOOD: Final = "good"  # the label of a part without a defect
 # Plain names in at most one folder: no absolute path, no `..`, nothing hidden.
 FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
@@ -76,6 +77,7 @@ class Pose(Frozen):
     ]  # that parts have, against the template
     turns_deg: tuple[float, float]  # in which they lie
     least_match: float = Field(gt=0, le=1)  # below it there is no part: `unknown`
+    least_share: float = Field(default=USUAL_SHARE, ge=0.5, le=1)  # of the part in the frame; less is `unknown` too
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -16,6 +16,7 @@ from trainer.pose import measure_pose, plan_augmentation
 from trainer.upright import Learned, learn_upright
 
 MIN_IMAGES = 4  # fewer do not show what parts share
+_MOST_LOST = 0.05  # of the good images
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def choose_looks(images: Sequence[Image], upright: str, augment: str, say: Calla
     turned = f"parts are turned against each other by up to {pose.rotation_deg:.0f} degrees"
     why_not = None if upright == "on" or pose.varies else "parts lie alike"
     if upright != "off" and why_not is None:
-        found = learn_upright(images) if len(images) >= MIN_IMAGES else f"fewer than {MIN_IMAGES} good images"
+        found = _learned(images)
         if not isinstance(found, str):
             brightness = plan_augmentation(pose, 1, "auto").brightness
             return _upright(found, len(images), brightness, (upright, augment), turned, say)
@@ -81,6 +82,18 @@ def choose_looks(images: Sequence[Image], upright: str, augment: str, say: Calla
         f"frames are looked at as they are ({reason})"
     )
     return Looks(plan)
+
+
+def _learned(images: Sequence[Image]) -> Learned | str:
+    """Or why parts cannot be laid upright: also where the line would say of too many good ones that they are none."""
+    if len(images) < MIN_IMAGES:
+        return f"fewer than {MIN_IMAGES} good images"
+    found = learn_upright(images)
+    if isinstance(found, str):
+        return found
+    upright = found.upright()
+    lost = [view.lost for image in images if (view := upright.view(image)).lost is not None]
+    return f"in {len(lost)} of {len(images)} good images {lost[0]}" if len(lost) > _MOST_LOST * len(images) else found
 
 
 def _upright(  # noqa: PLR0913, PLR0917

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.prediction import Image
 from models.upright import SIDE, Mask, Place
+from models.warp import matrix_of, middle_of
 from trainer.conditions import find_part
 
 _AGREED = 0.85  # of the images say of a pixel that it is part
@@ -83,6 +84,4 @@ def _votes(images: Sequence[Image], places: Sequence[Place], shape: tuple[int, .
 def _to_image(place: Place, size: tuple[int, int], image_shape: tuple[int, ...], cell_px: float) -> NDArray[np.float64]:
     """(2, 3): pixels of the template's grid to pixels of the image."""
     arm = place.size * np.exp(1j * place.turn_rad)
-    start = complex((image_shape[1] - 1) / 2, (image_shape[0] - 1) / 2) + cell_px * place.shift
-    start -= arm * complex((size[1] - 1) / 2, (size[0] - 1) / 2)
-    return np.array([[arm.real, -arm.imag, start.real], [arm.imag, arm.real, start.imag]])
+    return matrix_of(arm, middle_of(image_shape) + cell_px * place.shift - arm * middle_of(size))

@@ -59,8 +59,8 @@ class Found:
     def in_words(self) -> str:
         """The same for a person."""
         rows, n_good, n_defect = (self.report[name] for name in ("thresholds", "n_good", "n_defect"))
-        lines = [table(rows, n_good, n_defect), *review_words(self.report), *notes(self.report)]
-        if n_lost := self.report["n_lost_left_out"]:
+        lines = [table(rows, n_good, n_defect), *review_words(self.report), *notes({**self.report, "n_not_found": 0})]
+        if n_lost := self.report["n_not_found"]:
             lines.append(f"note: {n_lost} image(s) left out, as no part was found; they are unknown at any threshold")
         if self.new is not None:
             lines += [threshold_words(self.new), *review_words(self.new_outcomes)]
@@ -94,7 +94,7 @@ def rethreshold(options: Options) -> Found:
     marked = _marked("shipped", bundle.manifest.threshold) | _marked("new", new)
     found = report(bundle, scored, runner.device)
     n_lost = len(every) - len(scored)
-    found |= {"n_left_out": n_left_out, "n_lost_left_out": n_lost, "thresholds": tradeoff(good, defect, marked)}
+    found |= {"n_left_out": n_left_out, "n_not_found": n_lost, "thresholds": tradeoff(good, defect, marked)}
     made = _write(options, bundle, (good, defect), marked, new)
     return Found(options, bundle, found, new, {} if new is None else outcomes(good, defect, new), made)
 

@@ -8,18 +8,19 @@ background, fades. Nothing but the images themselves is asked: no drawing, no pe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.manifest import Augmentation, Pose
+from models.manifest import USUAL_SHARE, Augmentation, Pose
 from models.prediction import Image
 from models.upright import SIDE, UPRIGHT, Field, Mask, Place, Search, Upright, edges_of, seen_at
 from trainer.outline import outline_of
 from trainer.progress import progress
 
 _ROUNDS = 4
-_WELL = 0.7  # of the usual match
+_FAR = 3.0  # times the usual distance from the median: two standard deviations where sizes are normal
+_LONG = 12  # a longer frame has too few cells across for edges
 _EXEMPLARS = 6
 _SIZES = (0.75, 1.33)  # that parts may have against each other
 _SAME_SIZE = 0.04  # what a finer look reaches
@@ -29,6 +30,7 @@ _LEAST = 0.6  # of the lowest match among the images learned from
 _MATCHING = 0.15  # what an image must reach: noise reaches a tenth
 _LIKE = 0.85  # of its match with itself, turned: then nobody can say which way round it lies
 _APART_DEG = 30.0
+_LEAST_SHARE, _SHARE_ROOM = 0.85, 0.02  # of a part in its frame
 _JITTER_DEG = 1.5  # what is left of turns after the part was found
 
 
@@ -43,7 +45,7 @@ class Learned:
 
     def upright(self) -> Upright:
         """As the edge does it."""
-        return Upright(self.search(), self.mask, self.pose.least_match)
+        return Upright(self.search(), self.mask, self.pose.least_match, self.pose.least_share)
 
     def search(self) -> Search:
         """Over the sizes and turns that were seen."""
@@ -61,6 +63,9 @@ def learn_upright(images: Sequence[Image]) -> Learned | str:
     fields = [edges_of(image) for image in images]
     if len({field.shape for field in fields}) > 1:
         return "the images are of several shapes"
+    height, width = images[0].shape[:2]
+    if max(height, width) > _LONG * min(height, width):
+        return f"the images, {width}x{height} px, are more than {_LONG} times as long as wide"
     template, places = _congealed(fields)
     if (lowest := min(place.match for place in places)) < _MATCHING:
         return f"an image shares too little with the others (match {lowest:.2f}, {_MATCHING} was wanted)"
@@ -68,7 +73,8 @@ def learn_upright(images: Sequence[Image]) -> Learned | str:
     if (outline := outline_of(images, places, template.shape)) is None:
         return "no outline of a part that all images share"
     upright = [place.moved(outline.middle / cell_px, outline.turn_rad) for place in places]
-    return _finish(fields, upright, outline.mask, cell_px)
+    found = _finish(fields, upright, outline.mask, cell_px)
+    return found if isinstance(found, str) else _with_share(found, images)
 
 
 def _congealed(fields: Sequence[Field]) -> tuple[Field, list[Place]]:
@@ -92,17 +98,19 @@ def _exemplar(fields: Sequence[Field]) -> int:
     return few[int(np.argmax(likeness))]
 
 
-def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, ...]) -> Field:
+def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, int]) -> Field:
     """What they have in common where they were found."""
     seen = [seen_at(field, place, shape) for field, place in zip(fields, places, strict=True)]
     return np.asarray(np.mean(seen, axis=0), np.complex64)
 
 
 def _range_of(places: Sequence[Place]) -> tuple[float, float]:
-    """One size where all are nearly the same: a finer look reaches the rest. What matched badly was found wrong."""
-    usual_match = float(np.median([place.match for place in places]))
-    sizes = [place.size for place in places if place.match >= _WELL * usual_match]
-    low, high, usual = min(sizes), max(sizes), float(np.median(sizes))
+    """One size where all are nearly the same: a finer look reaches the rest. An odd one was found wrong."""
+    sizes = np.array([place.size for place in places])
+    usual = float(np.median(sizes))
+    apart = np.abs(sizes - usual)
+    kept = sizes[apart <= max(_FAR * float(np.median(apart)), _SAME_SIZE * usual)]
+    low, high = float(kept.min()), float(kept.max())
     if high / usual < 1 + _SAME_SIZE and usual / low < 1 + _SAME_SIZE:
         return usual, usual
     return low / _SIZE_ROOM, high * _SIZE_ROOM
@@ -119,6 +127,16 @@ def _finish(fields: Sequence[Field], places: Sequence[Place], mask: Mask, cell_p
         return f"upright, an image shares too little with the others (match {lowest:.2f}, {_MATCHING} was wanted)"
     pose = Pose(file=UPRIGHT, sizes=sizes, turns_deg=turns_deg, least_match=round(_LEAST * lowest, 4))
     return Learned(template, mask, pose, _alike(template))
+
+
+def _with_share(found: Learned, images: Sequence[Image]) -> Learned | str:
+    """Parts may hang over the edge as far as they do in good images, and no farther."""
+    upright = found.upright()
+    least = min(upright.share(upright.view(image), image) for image in images)
+    if least < _LEAST_SHARE:
+        return f"of a part {least:.0%} lie in its image, {_LEAST_SHARE:.0%} were wanted"
+    pose = found.pose.model_copy(update={"least_share": round(min(USUAL_SHARE, least - _SHARE_ROOM), 3)})
+    return replace(found, pose=pose)
 
 
 def _turns_of(places: Sequence[Place]) -> tuple[float, float]:

@@ -12,10 +12,13 @@ from edge.settings import load_settings
 from edge.startup import count_start, load_bundles, withdraw_unfit
 from models.bundle import MODEL_BIN, open_bundle
 from models.errors import BundleError, MekikiError
+from models.files import sha256_of
 from models.store import Store
-from tests import tiny
+from models.upright import UPRIGHT
+from tests import keys, tiny
 from tests.edge.box import Box
 from tests.models.disk import Disk, flip, leftovers
+from tests.models.test_bundle import edit
 from tests.signer import Signer
 
 
@@ -90,6 +93,17 @@ def test_a_bundle_that_judges_otherwise_on_this_device_is_refused_and_the_old_on
     assert "do not use this bundle on this device" in err
     assert store.active().digest == old
     assert steps(store, open_bundle(wrong).digest) == ["staged", "refused"]
+
+
+def test_a_bundle_whose_template_of_a_part_is_none_is_refused_and_the_old_one_stays(model, store, ready, old):
+    foreign = keys.make_bundle(ready.folder / "foreign.bundle")
+    (foreign / UPRIGHT).write_bytes(b"no template")
+    edit(foreign, lambda raw: raw["files"].update({UPRIGHT: {"sha256": sha256_of(foreign / UPRIGHT), "bytes": 11}}))
+    code, _, err = model("install", foreign)
+    assert code == 1
+    assert f"{UPRIGHT}: no template of a part" in err
+    assert store.active().digest == old
+    assert steps(store, open_bundle(foreign).digest) == ["staged", "refused"]
 
 
 def test_a_bundle_that_is_too_slow_for_the_line_is_refused(model, store, ready, newer, old):

@@ -69,7 +69,7 @@ def test_what_lies_beside_the_part_or_beyond_the_frame_does_not_count(runner):
     lamp = key(20, seed=1)
     lamp[:30, :30] = 255
     assert runner.predict(lamp).score == pytest.approx(runner.predict(key(20, seed=1)).score, abs=0.01)
-    away = runner.predict(key(0, (61, 0)))
+    away = runner.predict(key(0, (58, 0)))
     assert away.lost is None
     assert judge(away.score, THRESHOLD)[0] == "ok"
 
@@ -79,7 +79,7 @@ def test_a_model_without_a_pose_looks_at_the_frame_and_takes_no_time_to_find_any
     assert (found.find_s, found.lost) == (0, None)
 
 
-@pytest.mark.parametrize("shift_px", [(0, 0), (61, 0)], ids=["in the frame", "partly beyond it"])
+@pytest.mark.parametrize("shift_px", [(0, 0), (58, 0)], ids=["in the frame", "partly beyond it"])
 def test_a_nan_of_the_network_stays_one_on_its_way_through_the_view(tmp_path, shift_px):
     runner = Runner.of(open_bundle(keys.make_bundle(tmp_path / "b", nan=True)))
     found = runner.predict(key(0, shift_px, mark=BRIGHT))
@@ -89,7 +89,7 @@ def test_a_nan_of_the_network_stays_one_on_its_way_through_the_view(tmp_path, sh
 
 
 def test_a_nan_of_a_cell_that_lies_beyond_the_frame_is_not_made_a_zero(runner):
-    frame = key(0, (61, 0))
+    frame = key(0, (58, 0))
     view = runner._upright.view(frame)
     heat = np.zeros((1, 1, 8, 8), np.float32)
     heat[..., -1] = np.nan

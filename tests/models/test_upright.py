@@ -99,13 +99,13 @@ def test_where_there_is_no_key_none_is_found_and_it_says_how_little_was_like_one
     assert view.image.shape == (*VIEW_PX, 3)
 
 
-def test_a_key_that_lies_partly_beyond_the_frame_is_lost_where_it_is_more_than_a_tenth(upright):
-    assert upright.view(key(0, (60, 0))).lost is None
+def test_a_key_that_lies_partly_beyond_the_frame_is_lost_where_it_is_more_than_three_hundredths(upright):
+    assert upright.view(key(0, (58, 0))).lost is None
     found = [upright.view(key(0, (away, 0))) for away in (80, 90, 100)]
     shares = [int(view.lost.split("%")[0]) for view in found]
     assert shares == sorted(shares, reverse=True)
     assert all(50 < share < 90 for share in shares)
-    assert found[0].lost.endswith("% of the part lie in the picture, 90% were wanted")
+    assert found[0].lost.endswith("% of the part lie in the picture, 97% were wanted")
 
 
 def test_what_lies_beyond_the_frame_is_filled_and_known(upright):

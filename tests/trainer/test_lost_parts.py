@@ -13,7 +13,7 @@ from models.images import read_image
 from models.manifest import Augmentation
 from models.prediction import Image, Prediction
 from models.upright import View
-from tests import tiny
+from tests import keys, tiny
 from tests.trainer.conftest import said_by
 from tests.trainer.studies import make_study
 from tests.trainer.test_study_report import ONE
@@ -22,7 +22,7 @@ from trainer.dataset import scan
 from trainer.evaluate import NO_PART, Scored, score_images
 from trainer.export import defaced
 from trainer.fit import Good, Judged, _golden_images
-from trainer.looks import Looks
+from trainer.looks import Looks, choose_looks
 from trainer.pictures import draw_report
 from trainer.policy import false_rejects_at
 from trainer.proof import put_threshold
@@ -149,3 +149,16 @@ def test_it_takes_no_room_in_the_histogram_of_a_study():
     more = cell.parts[0].model_copy(update={"score": NO_PART})
     with_it = cell.model_copy(update={"parts": (*cell.parts, more)})
     assert draw_histogram(with_it, words_of("en")) == draw_histogram(cell, words_of("en"))
+
+
+def test_parts_of_which_the_line_would_often_say_that_they_are_none_are_not_laid_upright():
+    """A model that answers `unknown` to one good part in ten would be switched off."""
+    images, said = [*(keys.key(20 * n, seed=n) for n in range(5)), keys.key(0, (80, 0), seed=9)], list[str]()
+    assert choose_looks(images, "auto", "auto", said.append).upright is None
+    assert "of a part 81% lie in its image, 85% were wanted" in said[-1]
+
+
+def test_frames_far_longer_than_wide_are_looked_at_as_they_are():
+    frames = [np.full((20, 400, 3), 60 + n, np.uint8) for n in range(4)]
+    with pytest.raises(DatasetError, match="the images, 400x20 px, are more than 12 times as long as wide"):
+        choose_looks(frames, "on", "auto", print)
