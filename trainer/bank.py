@@ -41,33 +41,40 @@ def make_bank(  # noqa: PLR0913, PLR0917
     size: int,
     seed: int,
     precision: Precision = "f32",
+    weight: F32 | None = None,
 ) -> Bank:
-    """Embeds every view of every image and keeps `size` vectors.
+    """Embeds every view of every image and keeps `size` vectors, none of patches (h, w) whose `weight` is 0.
 
     Raises ModelError as `gather`, DatasetError when all vectors kept come from one image, which then could not be
     held out.
     """
-    patches, source = gather(embedding, images, plan, seed, precision)
+    patches, source = gather(embedding, images, plan, seed, precision, weight)
     chosen = choose_bank(patches, size, seed)
     if len(np.unique(source[chosen])) < 2:
         raise DatasetError(f"--bank {size}: what was kept comes from one image alone; raise --bank or add good images")
     return Bank(patches[chosen], source[chosen])
 
 
-def gather(
-    embedding: ov.Model, images: Sequence[Image], plan: Augmentation, seed: int, precision: Precision = "f32"
+def gather(  # noqa: PLR0913, PLR0917
+    embedding: ov.Model,
+    images: Sequence[Image],
+    plan: Augmentation,
+    seed: int,
+    precision: Precision = "f32",
+    weight: F32 | None = None,
 ) -> tuple[F32, NDArray[np.int64]]:
     """The vectors of all views, (n, d), at most MAX_PATCHES, and the image that each came from, (n,).
 
-    Raises ModelError when the network gives NaN or infinity.
+    None of patches (h, w) whose `weight` is 0. Raises ModelError when the network gives NaN or infinity.
     """
     count = len(images) * len(plan.angles_deg)
     width, rows, columns = (axis.get_length() for axis in list(embedding.outputs[0].partial_shape)[1:])
-    share = min(rows * columns, MAX_PATCHES // count)
+    counting = np.arange(rows * columns) if weight is None else np.flatnonzero(weight)
+    share = min(len(counting), MAX_PATCHES // count)
     found = np.empty((count, share, width), np.float32)  # there may be too many to gather them first and copy them once
 
     def keep(key: int, output: F32) -> None:
-        found[key] = _thinned(output.reshape(width, -1).T, share, np.random.default_rng((seed, key)))
+        found[key] = _thinned(output.reshape(width, -1)[:, counting].T, share, np.random.default_rng((seed, key)))
 
     Pipeline(embedding, keep, precision).run(progress(_keyed_views(images, plan, seed), "learn", total=count))
     return found.reshape(-1, width), np.repeat(np.arange(len(images)), count // len(images) * share)

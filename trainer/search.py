@@ -36,15 +36,40 @@ def with_search(graph: ov.Model, bank: F32, reading: Reading = COARSE, precision
     bias = op.parameter([1, len(bank), 1, 1], np.float32, name=BANK_BIAS)
     bias.output(0).set_names({BANK_BIAS})
     middle = op.constant(_middle(bank).reshape(1, -1, 1, 1), name=MIDDLE)
-    vectors = op.subtract(graph.outputs[0].get_node().input_value(0), middle)
+    seen = graph.outputs[0].get_node().input_value(0)
+    vectors = op.subtract(_counting(seen, reading), middle)
     closest = (_closest_in_parts if precision == "bf16" else _closest)(vectors, bank - _middle(bank), bias)
     squares = op.reduce_sum(op.multiply(vectors, vectors), np.array([1]), keep_dims=True)
     squared = op.subtract(squares, op.multiply(closest, np.float32(2)))
     # Rounding may leave a little less than nothing. Not ReLU: on a CPU it makes 0 of NaN, the score of a perfect part.
     distances = op.sqrt(op.select(op.less(squared, np.float32(0)), np.float32(0), squared))
-    heatmap = _smoothed(distances, reading)
+    heatmap = _smoothed(_in_place(distances, reading, list(seen.get_shape()[2:])), reading)
     heatmap.output(0).set_names({OUTPUT})
     return ov.Model([heatmap], [*graph.get_parameters(), bias], "patchcore")
+
+
+def _counting(vectors: ov.Output, reading: Reading) -> ov.Output:
+    """Of patches (1, d, h, w) those that count, (1, d, 1, k): what lies beside a part takes no time."""
+    from openvino import opset13 as op
+
+    if reading.weight is None:
+        return vectors
+    _, width, rows, columns = vectors.get_shape()
+    line = op.reshape(vectors, [1, width, 1, rows * columns], False)
+    return op.gather(line, np.flatnonzero(reading.weight), np.array(3)).output(0)
+
+
+def _in_place(distances: ov.Node, reading: Reading, shape: list[int]) -> ov.Node:
+    """The map (1, 1, h, w) of theirs, (1, 1, 1, k), with 0 for all others."""
+    from openvino import opset13 as op
+
+    if reading.weight is None:
+        return distances
+    places = np.zeros(reading.weight.size, np.int64)
+    counting = np.flatnonzero(reading.weight)
+    places[counting] = 1 + np.arange(len(counting))
+    line = op.concat([op.constant(np.zeros((1, 1, 1, 1), np.float32)), distances], 3)
+    return op.reshape(op.gather(line, places, np.array(3)), [1, 1, *shape], False)
 
 
 def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:

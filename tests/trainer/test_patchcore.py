@@ -1,5 +1,7 @@
 """The graph that ships, against brute force and against torch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -296,3 +298,31 @@ def test_the_graph_smooths_the_map_as_torch_does(embedding, images, bank, search
     np.testing.assert_allclose(calm[0, 0], want, rtol=1e-5)
     assert calm.max() < plain.max()
     np.testing.assert_allclose(smoothed(torch.full((9, 9), 2.5), FINE_ALONE), 2.5, rtol=1e-6)  # borders neither
+
+
+@pytest.fixture(scope="module")
+def half() -> np.ndarray:
+    """Of twelve by twelve patches those that count: the left half, and one beside it."""
+    weight = np.zeros((12, 12), np.float32)
+    weight[:, :6] = weight[3, 8] = 1
+    return weight
+
+
+@pytest.mark.parametrize("made_for", [(COARSE, "f32"), (COARSE, "bf16"), (FINE_ALONE, "f32")], ids=str)
+def test_where_only_some_patches_count_the_others_are_0_and_the_rest_is_as_it_was(
+    embedding, bank, half, made_for, torch
+):
+    image, (reading, precision) = plate(77, hole=True), made_for
+    whole = run_graph(with_search(embedding.clone(), bank.vectors), image[None], bias_of(bank.vectors))[0, 0]
+    reading = replace(reading, weight=half)
+    graph = with_search(embedding.clone(), bank.vectors, reading, precision)
+    got = run_graph(freeze_bias(graph, bank.vectors), image[None])
+    assert got.shape == (1, 1, 12, 12)
+    np.testing.assert_allclose(got[0, 0], smoothed(torch.from_numpy(whole.copy()), reading).numpy(), rtol=1e-4)
+
+
+def test_patches_that_do_not_count_are_not_in_the_bank(embedding, images, half):
+    made = make_bank(embedding, images[:3], PLAIN, 1_000_000, seed=0, weight=half)
+    counting = [vectors_of(embedding, image)[half.ravel() > 0] for image in images[:3]]
+    np.testing.assert_allclose(made.vectors, np.concatenate(counting), rtol=1e-3, atol=1e-4)
+    assert np.bincount(made.source).tolist() == [73] * 3

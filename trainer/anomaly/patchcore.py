@@ -48,7 +48,8 @@ class PatchcoreModel:
         if lesson.mask is not None:
             net.read_upright(lesson.mask, embedding)
         decoder = decoder_for(embedding, net.reading)
-        bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed, options.precision)
+        weight = net.reading.weight
+        bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed, options.precision, weight)
         self._n_vectors = len(bank.vectors)
         say(f"bank: {self._n_vectors} vectors of {bank.vectors.shape[1]}")
         graph = with_search(embedding, bank.vectors, net.reading, options.precision)
