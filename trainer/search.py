@@ -43,7 +43,7 @@ def with_search(graph: ov.Model, bank: F32, reading: Reading = COARSE, precision
     squared = op.subtract(squares, op.multiply(closest, np.float32(2)))
     # Rounding may leave a little less than nothing. Not ReLU: on a CPU it makes 0 of NaN, the score of a perfect part.
     distances = op.sqrt(op.select(op.less(squared, np.float32(0)), np.float32(0), squared))
-    heatmap = _smoothed(_in_place(distances, reading, list(seen.get_shape()[2:])), reading)
+    heatmap = _smoothed(_in_place(distances, reading, seen), reading)
     heatmap.output(0).set_names({OUTPUT})
     return ov.Model([heatmap], [*graph.get_parameters(), bias], "patchcore")
 
@@ -59,8 +59,8 @@ def _counting(vectors: ov.Output, reading: Reading) -> ov.Output:
     return op.gather(line, np.flatnonzero(reading.weight), np.array(3)).output(0)
 
 
-def _in_place(distances: ov.Node, reading: Reading, shape: list[int]) -> ov.Node:
-    """The map (1, 1, h, w) of theirs, (1, 1, 1, k), with 0 for all others."""
+def _in_place(distances: ov.Node, reading: Reading, seen: ov.Output) -> ov.Node:
+    """The map (1, 1, h, w) of theirs, (1, 1, 1, k), with 0 for all others, NaN where the net failed."""
     from openvino import opset13 as op
 
     if reading.weight is None:
@@ -69,7 +69,9 @@ def _in_place(distances: ov.Node, reading: Reading, shape: list[int]) -> ov.Node
     counting = np.flatnonzero(reading.weight)
     places[counting] = 1 + np.arange(len(counting))
     line = op.concat([op.constant(np.zeros((1, 1, 1, 1), np.float32)), distances], 3)
-    return op.reshape(op.gather(line, places, np.array(3)), [1, 1, *shape], False)
+    placed = op.reshape(op.gather(line, places, np.array(3)), [1, 1, *seen.get_shape()[2:]], False)
+    nothing = op.reduce_sum(op.multiply(seen, np.float32(0)), np.array([1]), keep_dims=True)  # NaN of NaN and infinity
+    return op.add(placed, nothing)
 
 
 def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:
