@@ -19,13 +19,16 @@ from models.prediction import Image
 from models.warp import matrix_of, middle_of, warp
 
 SIDE: Final = 128  # cells of the longer side of a frame, on which edges are looked at
+Step = tuple[
+    tuple[float, ...], tuple[float, ...], int
+]  # turns in degrees and factors of the size that are tried, and cells to move
 Field = NDArray[np.complex64]  # (h, w): x + iy is the direction of an edge's rise, its length how sure it is, 0 to 1/2
 _COARSE = 2  # a cell of the first search is so many of the second
 _CANVAS = 112  # cells of the first search: frame and template must not meet around the edge
 _TURN_STEP_DEG, _SIZE_STEP = 10.0, 1.12
-_BEST = 3
+_BEST = 6
 # Turns in degrees and factors of the size that are tried around the best so far, and how many cells it may move then.
-_FIRST = ((-4.0, -2.0, 0.0, 2.0, 4.0), (1.0,), 3)
+_FIRST = ((-3.3, 0.0, 3.3), (1.0,), 3)
 _FINER = (
     ((0.0,), (0.94, 1.0, 1.06), 14),  # a thread fits itself one turn farther on too, and a little smaller
     ((-1.0, 0.0, 1.0), (0.97, 1.0, 1.03), 3),
@@ -72,49 +75,18 @@ def seen_at(field: Field, place: Place, shape: tuple[int, int]) -> Field:
     return np.asarray(_warped(field, matrix_of(arm, start), shape) * np.exp(-1j * place.turn_rad), np.complex64)
 
 
-class Search:
-    """Where a template of edges lies in frames. Made once; then it only reads."""
+class Match:
+    """How well a template of edges fits those of frames near places that are known already."""
 
-    def __init__(
-        self,
-        template: Field,
-        sizes: tuple[float, float] = (1.0, 1.0),
-        turns_deg: tuple[float, float] = (-180.0, 180.0),
-    ) -> None:
-        """Sizes and turns from the first to the second are looked for, and a little beyond."""
+    def __init__(self, template: Field) -> None:
         self.template = template
         self._weight = float(np.abs(template).sum()) + 1e-6
-        small = _halved(template)
-        self._tries = [(turn, size) for size in _sizes(*sizes) for turn in _turns(*turns_deg)]
-        spectra = np.stack([_turned_on_canvas(small, turn, size) for turn, size in self._tries])
-        self._fair = np.array([_fair(size) for _, size in self._tries]) / (np.abs(spectra).sum(axis=(1, 2)) + 1e-6)
-        self._spectra = np.conj(np.fft.fft2(spectra)).astype(np.complex64)
 
-    def find(self, field: Field) -> Place:
-        """The best place in a frame's field; there is always one, and its `match` says how good it is."""
-        best = max(self._coarse(field), key=lambda place: place.match)
-        for step in _FINER:
-            best = max(self._around(field, best, *step), key=lambda place: place.match)
-        return best
-
-    def _coarse(self, field: Field) -> Iterator[Place]:
-        """The best few of every turn and size, each looked at on the larger frame."""
-        small = _halved(field)
-        canvas = np.zeros((_CANVAS, _CANVAS), np.complex64)
-        top, left = ((_CANVAS - side) // 2 for side in small.shape)
-        canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
-        found = np.fft.ifft2(np.fft.fft2(canvas)[None] * self._spectra).real
-        rows, columns = (_near(side) for side in small.shape)  # the part's middle lies in the frame
-        inside = found[:, rows][:, :, columns] * self._fair[:, None, None]
-        peaks = inside.reshape(len(inside), -1)
-        for index in np.argsort(-peaks.max(axis=1))[:_BEST]:
-            row, column = divmod(int(peaks[index].argmax()), len(columns))
-            # The small frame may not lie in the very middle of the canvas, nor its cells in the middle of two.
-            off = (middle_of(small.shape) + left + 1j * top) - middle_of(canvas.shape)
-            shift = _COARSE * (_signed(columns[column]) + 1j * _signed(rows[row]) - off)
-            turn, size = self._tries[index]
-            start = Place(float(peaks[index].max()), turn, size, complex(shift))
-            yield max(self._around(field, start, *_FIRST), key=lambda place: place.match)
+    def settled(self, field: Field, start: Place, steps: Sequence[Step]) -> Place:
+        """The best place around `start`, then around that one, and so on."""
+        for step in steps:
+            start = max(self._around(field, start, *step), key=lambda place: place.match)
+        return start
 
     def _around(
         self, field: Field, start: Place, turns_deg: Sequence[float], sizes: Sequence[float], reach: int
@@ -138,6 +110,47 @@ class Search:
             for one, other in planes
         )
         return np.asarray(across + down, np.float32)
+
+
+class Search(Match):
+    """Where a template of edges lies in frames. Made once; then it only reads."""
+
+    def __init__(
+        self,
+        template: Field,
+        sizes: tuple[float, float] = (1.0, 1.0),
+        turns_deg: tuple[float, float] = (-180.0, 180.0),
+    ) -> None:
+        """Sizes and turns from the first to the second are looked for, and a little beyond."""
+        super().__init__(template)
+        small = _halved(template)
+        self._tries = [(turn, size) for size in _sizes(*sizes) for turn in _turns(*turns_deg)]
+        spectra = np.stack([_turned_on_canvas(small, turn, size) for turn, size in self._tries])
+        self._fair = np.array([_fair(size) for _, size in self._tries]) / (np.abs(spectra).sum(axis=(1, 2)) + 1e-6)
+        self._spectra = np.conj(np.fft.fft2(spectra)).astype(np.complex64)
+
+    def find(self, field: Field) -> Place:
+        """The best place in a frame's field; there is always one, and its `match` says how good it is."""
+        return self.settled(field, max(self.starts(field), key=lambda place: place.match), _FINER)
+
+    def starts(self, field: Field) -> Iterator[Place]:
+        """The best few of every turn and size, each looked at on the larger frame."""
+        small = _halved(field)
+        canvas = np.zeros((_CANVAS, _CANVAS), np.complex64)
+        top, left = ((_CANVAS - side) // 2 for side in small.shape)
+        canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
+        found = np.fft.ifft2(np.fft.fft2(canvas)[None] * self._spectra).real
+        rows, columns = (_near(side) for side in small.shape)  # the part's middle lies in the frame
+        inside = found[:, rows][:, :, columns] * self._fair[:, None, None]
+        peaks = inside.reshape(len(inside), -1)
+        for index in np.argsort(-peaks.max(axis=1))[:_BEST]:
+            row, column = divmod(int(peaks[index].argmax()), len(columns))
+            # The small frame may not lie in the very middle of the canvas, nor its cells in the middle of two.
+            off = (middle_of(small.shape) + left + 1j * top) - middle_of(canvas.shape)
+            shift = _COARSE * (_signed(columns[column]) + 1j * _signed(rows[row]) - off)
+            turn, size = self._tries[index]
+            start = Place(float(peaks[index].max()), turn, size, complex(shift))
+            yield self.settled(field, start, (_FIRST,))
 
 
 def _fair(size: float) -> float:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from models.errors import BundleError
 from models.manifest import USUAL_SHARE, Pose
 from models.prediction import Image
-from models.search import SIDE, Field, Place, Search, edges_of, seen_at
+from models.search import SIDE, Field, Match, Place, Search, edges_of, seen_at
 from models.warp import cells_to_pixels, matrix_of, middle_of, warp
 
 __all__ = [
-    "FILL", "SIDE", "UPRIGHT", "Field", "Mask", "Place", "Search", "Upright", "View", "edges_of", "on_frame",
+    "FILL", "SIDE", "UPRIGHT", "Field", "Mask", "Match", "Place", "Search", "Upright", "View", "edges_of", "on_frame",
     "read_upright", "save_upright", "seen_at",
 ]  # fmt: skip
 

@@ -97,17 +97,26 @@ def held_out_scores(
 ) -> list[float]:
     """Each good image scored by the graph that ships, but for the vectors that came from it.
 
-    Leave-one-out on the artifact itself: the bias of those vectors is put where they can never be
-    the nearest. Scores come out a little higher than a new part's, as the bank is a little poorer.
+    Scores come out a little higher than a new part's, as the bank is a little poorer.
     """
-    scores: dict[int, float] = {}
-    bias = bias_of(bank.vectors)
+    return [score_of(distances, decoder) for distances in held_out_maps(graph, images, bank, precision)]
 
-    def note(key: int, distances: F32) -> None:
-        scores[key] = score_of(distances[0], decoder)
+
+def held_out_maps(
+    graph: ov.Model, images: Sequence[Image], bank: Bank, precision: Precision = "f32"
+) -> NDArray[np.float32]:
+    """What a graph with an open bias gives for each good image but for the vectors that came from it, (n, h, w).
+
+    Leave-one-out on the artifact itself: the bias of those vectors is put where they can never be the nearest.
+    """
+    maps: dict[int, F32] = {}
+    bias = bias_of(bank.vectors)
 
     def hidden(key: int) -> dict[str, F32]:
         return {BANK_BIAS: np.where((bank.source == key)[None, :, None, None], FORBIDDEN, bias)}
 
+    def note(key: int, distances: F32) -> None:
+        maps[key] = distances[0]
+
     Pipeline(graph, note, precision).run(enumerate(progress(images, "hold out")), hidden)
-    return [scores[key] for key in range(len(images))]
+    return np.stack([maps[key] for key in range(len(images))])

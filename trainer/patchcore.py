@@ -20,7 +20,7 @@ from models.prediction import Image
 from models.upright import Mask
 from trainer.anomaly.graph import graph_of
 from trainer.backbone import read_state, settle_statistics, tensor_of
-from trainer.reading import reading_of, smoothed, upright_reading
+from trainer.reading import evened, reading_of, smoothed, upright_reading
 from trainer.trunks import layers_of, load_trunks
 
 if TYPE_CHECKING:
@@ -62,6 +62,10 @@ class Patchcore:
         """From now on only what `mask` (H, W) says is the part counts in `embedding`'s map of patches (1, d, h, w)."""
         shape = embedding.outputs[0].partial_shape
         self.reading = upright_reading(self.layers, mask, shape[2].get_length(), shape[3].get_length())
+
+    def even(self, distances: F32) -> None:
+        """From now on a patch counts by what good parts' `distances` (n, h, w) usually are at its place."""
+        self.reading = evened(self.reading, distances)
 
     def settle(self, images: Sequence[Image], spec: Preprocess) -> None:
         """Fits the network to this camera and these parts: its statistics come from the good images."""

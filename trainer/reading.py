@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 F32 = NDArray[np.float32]
 _ON_PART = 0.3  # of a patch's pixels; half of what the fullest patch has where the part is thinner than patches
+_AROUND, _MOST = 2.0, 3.0  # patches, a standard deviation; what one may count against another
 _REACH = 3  # standard deviations of the Gaussian
 
 
@@ -59,6 +60,25 @@ def upright_reading(layers: Sequence[str], mask: Mask, rows: int, columns: int) 
     share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
     on_part = share >= min(_ON_PART, float(share.max()) / 2)  # never none: a map of zeros would pass every part
     return replace(plain, weight=on_part.astype(np.float32))
+
+
+def evened(reading: Reading, distances: NDArray[np.float32]) -> Reading:
+    """For upright parts, of which good ones gave `distances` (n, h, w): each patch says something else by the same.
+
+    On a thread good parts differ from each other more than on a plain neck, and a scratch there would drown in it. So
+    each patch counts by the inverse of its usual distance, which is a mean over its surroundings, against all others'.
+    """
+    if reading.weight is None:
+        return reading
+    on_part = (reading.weight > 0).astype(np.float32)
+    usual = _soft(distances.mean(axis=0) * on_part) / np.maximum(_soft(on_part), 1e-6)
+    level = float(usual[on_part > 0].mean())
+    weight = np.clip(level / np.maximum(usual, 1e-6), 1 / _MOST, _MOST) * on_part
+    return replace(reading, weight=weight.astype(np.float32))
+
+
+def _soft(plane: F32) -> F32:
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), _AROUND), np.float32)
 
 
 def decoder_for(graph: ov.Model, reading: Reading = COARSE) -> PatchcoreDecoder:

@@ -14,16 +14,13 @@ import numpy as np
 
 from models.manifest import USUAL_SHARE, Augmentation, Pose
 from models.prediction import Image
-from models.upright import SIDE, UPRIGHT, Field, Mask, Place, Search, Upright, edges_of, seen_at
+from models.upright import SIDE, UPRIGHT, Field, Mask, Place, Search, Upright, edges_of
+from trainer.congealing import congealed, shared
 from trainer.outline import outline_of
-from trainer.progress import progress
 
-_ROUNDS = 4
 _FAR = 3.0  # times the usual distance from the median: two standard deviations where sizes are normal
 _LONG = 12  # a longer frame has too few cells across for edges
-_EXEMPLARS = 6
-_SIZES = (0.75, 1.33)  # that parts may have against each other
-_SAME_SIZE = 0.04  # what a finer look reaches
+_SAME_SIZE = 0.06  # what a finer look reaches
 _SIZE_ROOM, _TURN_ROOM_DEG = 1.05, 10.0
 _CIRCLE_FROM_DEG = 90.0
 _LEAST = 0.6  # of the lowest match among the images learned from
@@ -66,7 +63,7 @@ def learn_upright(images: Sequence[Image]) -> Learned | str:
     height, width = images[0].shape[:2]
     if max(height, width) > _LONG * min(height, width):
         return f"the images, {width}x{height} px, are more than {_LONG} times as long as wide"
-    template, places = _congealed(fields)
+    template, places = congealed(fields)
     if (lowest := min(place.match for place in places)) < _MATCHING:
         return f"an image shares too little with the others (match {lowest:.2f}, {_MATCHING} was wanted)"
     cell_px = max(images[0].shape[:2]) / SIDE
@@ -75,33 +72,6 @@ def learn_upright(images: Sequence[Image]) -> Learned | str:
     upright = [place.moved(outline.middle / cell_px, outline.turn_rad) for place in places]
     found = _finish(fields, upright, outline.mask, cell_px)
     return found if isinstance(found, str) else _with_share(found, images)
-
-
-def _congealed(fields: Sequence[Field]) -> tuple[Field, list[Place]]:
-    template = fields[_exemplar(fields)]
-    places: list[Place] = []
-    for _ in progress(range(_ROUNDS), "lay upright", unit="round"):
-        search = Search(template, _SIZES)
-        places = [search.find(field) for field in fields]
-        template = _shared(fields, places, template.shape)
-    return template, places
-
-
-def _exemplar(fields: Sequence[Field]) -> int:
-    """Of a few, the one that the others are most like."""
-    few = range(0, len(fields), max(1, len(fields) // _EXEMPLARS))
-    likeness = []
-    for index in few:
-        search = Search(fields[index], _SIZES)
-        others = [search.find(fields[other]).match for other in few if other != index]
-        likeness.append(float(np.median(others)) if others else 0.0)
-    return few[int(np.argmax(likeness))]
-
-
-def _shared(fields: Sequence[Field], places: Sequence[Place], shape: tuple[int, int]) -> Field:
-    """What they have in common where they were found."""
-    seen = [seen_at(field, place, shape) for field, place in zip(fields, places, strict=True)]
-    return np.asarray(np.mean(seen, axis=0), np.complex64)
 
 
 def _range_of(places: Sequence[Place]) -> tuple[float, float]:
@@ -119,7 +89,7 @@ def _range_of(places: Sequence[Place]) -> tuple[float, float]:
 def _finish(fields: Sequence[Field], places: Sequence[Place], mask: Mask, cell_px: float) -> Learned | str:
     """The upright template, looked for once more as the edge will."""
     shape = (max(4, round(mask.shape[0] / cell_px)), max(4, round(mask.shape[1] / cell_px)))
-    template = _shared(fields, places, shape)
+    template = shared(fields, places, shape)
     sizes, turns_deg = _range_of(places), _turns_of(places)
     search = Search(template, sizes, turns_deg)
     lowest = min(search.find(field).match for field in fields)

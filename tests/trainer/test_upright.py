@@ -27,7 +27,7 @@ from trainer.fit import Good, Judged, _golden_images, _judge
 from trainer.looks import Looks, choose_looks
 from trainer.proof import put_threshold
 from trainer.reading import UPRIGHT as UPRIGHT_READING
-from trainer.reading import UPRIGHT_FINE_ALONE, Reading, smoothed, upright_reading
+from trainer.reading import UPRIGHT_FINE_ALONE, Reading, evened, smoothed, upright_reading
 from trainer.search import freeze_bias, with_search
 from trainer.upright import Learned, _alike, _range_of, _turns_of, learn_upright
 
@@ -224,6 +224,24 @@ def test_of_a_part_thinner_than_patches_some_count_as_a_map_of_zeros_would_pass_
     mask = np.zeros((120, 120), np.uint8)
     mask[::10] = 1  # a tenth of each patch
     assert upright_reading(("layer2", "layer3"), mask, 6, 6).weight.sum() == 36
+
+
+def test_a_patch_counts_by_what_good_parts_usually_are_at_its_place(half):
+    distances = np.ones((3, 6, 10), np.float32)
+    distances[:, :, :2] = 2  # as a thread
+    even = evened(half, distances)
+    assert even.weight[:, 0] == pytest.approx(even.weight[0, 0])
+    assert (even.weight[:, 4] > 1.2 * even.weight[:, 0]).all()
+    assert not even.weight[:, 5:].any()
+    assert (even.share, even.sigma) == (half.share, half.sigma)
+
+
+def test_no_place_counts_for_everything_or_nothing_where_good_parts_are_all_alike(half):
+    distances = np.zeros((3, 6, 10), np.float32)
+    distances[:, 0, 0] = 9
+    assert np.isfinite(evened(half, distances).weight).all()
+    assert 0 < evened(half, distances).weight[:, :5].min() <= evened(half, distances).weight.max() <= 3
+    assert evened(replace(half, weight=None), distances).weight is None
 
 
 def vectors_graph():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from models.manifest import Training
 from models.prediction import Image
 from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Facts, Learned, Lesson, Say, Setup
-from trainer.bank import held_out_scores, make_bank
+from trainer.bank import held_out_maps, held_out_scores, make_bank
 from trainer.patchcore import Patchcore
 from trainer.reading import decoder_for
 from trainer.search import freeze_bias, with_search
@@ -52,6 +53,9 @@ class PatchcoreModel:
         bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed, options.precision, weight)
         self._n_vectors = len(bank.vectors)
         say(f"bank: {self._n_vectors} vectors of {bank.vectors.shape[1]}")
+        if weight is not None:
+            plain = with_search(embedding.clone(), bank.vectors, replace(net.reading, sigma=0), options.precision)
+            net.even(held_out_maps(plain, lesson.images, bank, options.precision))
         graph = with_search(embedding, bank.vectors, net.reading, options.precision)
         held_out = held_out_scores(graph, lesson.images, bank, decoder, options.precision)
         net.set_bank(bank.vectors)
