@@ -129,9 +129,17 @@ class Search(Match):
         self._fair = np.array([_fair(size) for _, size in self._tries]) / (np.abs(spectra).sum(axis=(1, 2)) + 1e-6)
         self._spectra = np.conj(np.fft.fft2(spectra)).astype(np.complex64)
 
-    def find(self, field: Field) -> Place:
-        """The best place in a frame's field; there is always one, and its `match` says how good it is."""
-        return self.settled(field, max(self.starts(field), key=lambda place: place.match), _FINER)
+    def find(self, field: Field, enough: float = 0.0) -> Place:
+        """The best place in a frame's field; there is always one, and its `match` says how good it is.
+
+        Where it matches less than `enough`, it is looked for from the next best starts too, which takes longer.
+        """
+        found = Place(-1.0, 0.0, 1.0, 0j)
+        for start in sorted(self.starts(field), key=lambda place: -place.match):
+            found = max(found, self.settled(field, start, _FINER), key=lambda place: place.match)
+            if found.match >= enough:
+                break
+        return found
 
     def starts(self, field: Field) -> Iterator[Place]:
         """The best few of every turn and size, each looked at on the larger frame."""

@@ -26,6 +26,7 @@ from trainer.looks import Looks, choose_looks
 from trainer.pictures import draw_report
 from trainer.policy import false_rejects_at
 from trainer.proof import put_threshold
+from trainer.study.aupro import aupro_of
 from trainer.study.report.histogram import draw_histogram
 from trainer.study.report.write import words_of
 
@@ -146,16 +147,28 @@ def test_it_is_drawn_as_what_it_is_and_stretches_no_histogram(good, hole, lost_h
 
 def test_it_takes_no_room_in_the_histogram_of_a_study():
     cell = make_study(conditions=ONE[:1]).cells[0]
-    more = cell.parts[0].model_copy(update={"score": NO_PART})
+    more = cell.parts[0].model_copy(update={"score": NO_PART, "lost": True})
     with_it = cell.model_copy(update={"parts": (*cell.parts, more)})
     assert draw_histogram(with_it, words_of("en")) == draw_histogram(cell, words_of("en"))
+
+
+def test_what_a_heatmap_shows_beside_a_part_that_was_not_found_is_not_measured(good, hole, lost_hole, tmp_path):
+    mask = np.zeros((tiny.SIDE_PX, tiny.SIDE_PX, 3), np.uint8)
+    mask[:20, :20] = 255
+    path = tiny.write_image(tmp_path / "mask.png", mask)
+    found = [
+        (good, None),
+        (replace(hole, prediction=replace(hole.prediction, heatmap=np.eye(8, dtype=np.float32))), path),
+    ]
+    assert aupro_of([*found, (lost_hole, path)]) == aupro_of(found)
+    assert aupro_of([(good, None), (lost_hole, path)]) is None
 
 
 def test_parts_of_which_the_line_would_often_say_that_they_are_none_are_not_laid_upright():
     """A model that answers `unknown` to one good part in ten would be switched off."""
     images, said = [*(keys.key(20 * n, seed=n) for n in range(5)), keys.key(0, (80, 0), seed=9)], list[str]()
     assert choose_looks(images, "auto", "auto", said.append).upright is None
-    assert "of a part 81% lie in its image, 90% were wanted" in said[-1]
+    assert "of a part 83% lie in its image, 90% were wanted" in said[-1]
 
 
 def test_frames_far_longer_than_wide_are_looked_at_as_they_are():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.images import read_image
-from trainer.evaluate import Scored
+from trainer.evaluate import Scored, found_in
 
 LIMIT = 0.3  # of the background's pixels
 _SIDE_PX = 256  # of what is compared: regions stay; 46 frames take 1.2 s there and 5.9 s at 512 px
@@ -23,10 +23,13 @@ def aupro_of(scored: Iterable[tuple[Scored, Path | None]]) -> float | None:
     """Area under the per-region overlap up to 30 % false positive pixels, scaled to 0..1, by anomalib.
 
     P. Bergmann et al., Uninformed Students, CVPR 2020 (arXiv 1911.02357). Good pictures and those with a mask are
-    counted, heatmaps resized to the frame, which is scaled down to 256 px; None where there is no heatmap or no mask.
+    counted, heatmaps resized to the frame, which is scaled down to 256 px, and pictures in which no part was found are
+    not: what their heatmaps show is nothing. None where there is no heatmap or no mask.
     """
     heats, truths = [], []
     for item, mask in scored:
+        if not found_in([item]):
+            continue
         if item.prediction.heatmap is None:
             return None
         truth = _truth(item, mask)

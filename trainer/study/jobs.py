@@ -146,7 +146,7 @@ def _tested(room: Room, job: Job, place: Place, prepared: Prepared) -> Measured:
     scored = score_images(Runner.of(bundle), labelled, "test")
     limit = bundle.manifest.threshold
     parts = tuple(
-        ScoredPart(sha256=source.sha256, label=source.label, score=item.score)
+        ScoredPart(sha256=source.sha256, label=source.label, score=item.score, lost=item.prediction.lost is not None)
         for source, item in zip(test, scored, strict=True)
     )
     good, defect = ([part.score for part in parts if (part.label == "good") is flag] for flag in (True, False))

@@ -39,6 +39,7 @@ class ScoredPart(Frozen):
     sha256: Sha256  # of the image as it was given, before the condition
     label: str  # "good" or the defect's name
     score: float
+    lost: bool = False  # no part was found: `unknown` on the line at any threshold, counted as rejected here
 
 
 class Figures(Frozen):

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from trainer.evaluate import NO_PART
 from trainer.study.report.found import Words
 from trainer.study.report.svg import Drawing, Scale, ticks
 from trainer.study.types import Cell
@@ -18,7 +17,7 @@ _BINS: Final = 36
 
 def draw_histogram(cell: Cell, words: Words) -> str:
     """Both halves on one scale of counts, so that heights compare."""
-    found = [p for p in cell.parts if p.score < NO_PART]
+    found = [p for p in cell.parts if not p.lost]
     good, defect = ([p.score for p in found if (p.label == "good") == is_good] for is_good in (True, False))
     at, review = cell.threshold.ng_at_or_above, cell.threshold.review_at_or_above
     low, high = _range([*good, *defect, at, *([] if review is None else [review])])
