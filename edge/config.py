@@ -91,6 +91,13 @@ class ProbationConfig(Frozen):
     starts: int = Field(default=3, ge=1)  # of the daemon within it; one more, and it goes back
 
 
+class DriftConfig(Frozen):
+    """When a line counts as drifted from what its model was made from."""
+
+    parts: int = Field(default=200, ge=20, le=100_000)  # the last of a camera, which are compared
+    least: int = Field(default=50, ge=20)  # of which so many must be there
+
+
 class MetricsConfig(Frozen):
     """Where Prometheus scrapes."""
 
@@ -122,6 +129,7 @@ class Settings(BaseSettings):
     evidence: EvidenceConfig = EvidenceConfig()
     metrics: MetricsConfig = MetricsConfig()
     probation: ProbationConfig = ProbationConfig()
+    drift: DriftConfig = DriftConfig()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 from edge.bus import Bus
 from edge.capture import Capture
 from edge.config import Settings
+from edge.drift import Drift
 from edge.engine import BusyError, Engine, HangError
 from edge.evidence import Evidence
 from edge.garbage import Garbage
@@ -92,6 +93,7 @@ class Daemon:
         stack.callback(self._bus.close)
         self._journal = Journal(settings.state / "journal.db", settings.journal.max_verdicts, self.metrics)
         stack.callback(self._journal.close)
+        self.metrics.disk(settings.state)
         self.epoch = next_epoch(self._journal)
         self.metrics.epoch(self.epoch)
         self._replay = Replay(self._context, bus, self._journal, self.epoch, self.metrics)
@@ -116,7 +118,7 @@ class Daemon:
 
     def _assemble(self, models: dict[str, Model]) -> None:
         settings = self._settings
-        after = Afterwards(self._evidence, self._pictures)
+        after = Afterwards(self._evidence, self._pictures, Drift(models, settings.drift, self.metrics))
         self._publisher = Publisher(
             self._bus, self._journal, self.metrics, self._beat, after, settings.bus.heartbeat_s
         )  # fmt: skip
@@ -178,7 +180,7 @@ class Daemon:
             model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
-            trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation)
+            trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation, self.metrics)
             swap.follow(followed, cameras, digest, model, trial)
         return swap
 

@@ -1,7 +1,8 @@
-"""What happens to a frame after its verdict has left: evidence, pictures, and its slot back to the camera."""
+"""What happens to a frame after its verdict has left: evidence, pictures, drift, and its slot back to the camera."""
 
 from dataclasses import dataclass
 
+from edge.drift import Drift
 from edge.evidence import Evidence
 from edge.parts import Judged
 from edge.pictures import Pictures
@@ -13,6 +14,7 @@ class Afterwards:
 
     evidence: Evidence | None
     pictures: Pictures | None
+    drift: Drift | None = None
 
     def __call__(self, judged: Judged) -> None:
         """Nobody reads the frame's memory after this."""
@@ -21,5 +23,7 @@ class Afterwards:
                 self.evidence.offer(judged.verdict, judged.grab.image)
             if self.pictures is not None:
                 self.pictures.offer(judged.verdict, judged.grab.image, judged.prediction)
+            if self.drift is not None:
+                self.drift.saw(judged)
         finally:
             judged.grab.release()
