@@ -122,6 +122,9 @@ class Daemon:
         self._publisher = Publisher(
             self._bus, self._journal, self.metrics, self._beat, after, settings.bus.heartbeat_s
         )  # fmt: skip
+        for config in settings.camera:
+            if config.deadline_s is not None:
+                self.metrics.deadline(config.name, config.deadline_s)
         self._lines = {capture.config.name: Line(capture.config, live=capture.live) for capture in self._captures}
         self._engine = Engine(
             inspector=Inspector(self.epoch),

@@ -67,6 +67,9 @@ class Metrics:
             "mekiki_camera_faults_total", "A camera died, hung, froze or did not open", camera, registry=registry
         )
         self._up = Gauge("mekiki_camera_up", "1 while a camera delivers", camera, registry=registry)
+        self._deadline = Gauge(
+            "mekiki_deadline_seconds", "From capture to verdict, as the settings want it", camera, registry=registry
+        )
         self._waiting = Gauge("mekiki_parts_waiting", "Parts in the queue of a camera", camera, registry=registry)
         self._last_frame = Gauge(
             "mekiki_last_frame_timestamp_seconds", "Wall clock of the last picture", camera, registry=registry
@@ -150,6 +153,10 @@ class Metrics:
     def up(self, camera: str, *, delivers: bool) -> None:
         """Whether a camera delivers."""
         self._up.labels(camera).set(delivers)
+
+    def deadline(self, camera: str, deadline_s: float) -> None:
+        """What its settings want."""
+        self._deadline.labels(camera).set(deadline_s)
 
     def waiting(self, camera: str, count: int) -> None:
         """How many parts wait for the model."""
