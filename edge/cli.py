@@ -37,6 +37,7 @@ def _parser() -> Parser:
     _add_trigger(subs)
     _add_keys(subs)
     _add_model(subs)
+    _add_status(subs)
     return parser
 
 
@@ -110,6 +111,14 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
             )
         if name == "rollback":
             action.add_argument("--because", type=reason, metavar="REASON", help="kept in the history")
+
+
+def _add_status(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Show which version judges here, how it came to that, the last verdicts and the disk."
+    command = sub_parser(subs, "status", _status, about, f"{_PROG} status --config edge.toml")
+    command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+    command.add_argument("--camera", metavar="NAME", help="its store only, where there are several")
+    command.add_argument("--json", action="store_true", help="for programs: one JSON object")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -205,6 +214,16 @@ def _model_rollback(arguments: argparse.Namespace) -> int:
 
 def _model_history(arguments: argparse.Namespace) -> int:
     _place(arguments).history(_say)
+    return DONE
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from edge.settings import load_settings
+    from edge.status import lines_of, look
+
+    status = look(load_settings(arguments.config), arguments.camera)
+    for line in [status.model_dump_json()] if arguments.json else lines_of(status):
+        _say(line)
     return DONE
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from models.heartbeat import Heartbeat
 from models.manifest import Manifest
 from models.replay import Refused, Replayed, ReplayRequest, Snapshot, SnapshotRequest
+from models.status import BoxStatus
 from models.trigger import Trigger, TriggerReply
 from models.verdict import Verdict
 
@@ -30,5 +31,6 @@ def schemas() -> dict[str, str]:
         "replay_request.v1.json": ReplayRequest,
         "replayed.v1.json": Replayed,
         "refused.v1.json": Refused,
+        "box_status.v1.json": BoxStatus,
     }
     return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in types.items()}
