@@ -47,6 +47,7 @@ from edge.signals import Signals
 from edge.sockets import bind, open_context
 from edge.startup import (
     StoppedError,
+    count_end,
     count_start,
     frame_sizes,
     load_bundles,
@@ -263,6 +264,7 @@ def run_daemon(settings: Settings) -> None:
     with Signals().caught() as signals, contextlib.ExitStack() as stack:
         try:
             Daemon(settings, signals, stack).run()
+            count_end(settings)
         except HangError:
             closing = threading.Thread(target=stack.pop_all().close, daemon=True)  # may meet what is stuck
             closing.start()

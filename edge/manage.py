@@ -74,7 +74,7 @@ class Place:
         try:
             words = qualify(bundle, self.settings, self.budget_s)
         except (ModelError, BundleError) as error:  # the second: it is whole, and its template is none
-            self.store.note("refused", bundle.digest, " ".join(str(error).split()))
+            self.store.refuse(bundle.digest, " ".join(str(error).split()))
             raise
         self.store.note("qualified", bundle.digest, words)
         say(f"qualified on {words}")

@@ -100,7 +100,7 @@ def spoil_manifest(version: Path) -> None:
 def force_active(store: Store, digest: str) -> None:
     """As if an older or a broken tool had written the record: `activate` would have refused."""
     state = store.state()
-    store._write(state.model_copy(update={"active": digest, "previous": state.active}))
+    store.record.write(state.model_copy(update={"active": digest, "previous": state.active}))
 
 
 def test_an_unchanged_store_is_not_even_read_again(following, monkeypatch):
@@ -189,7 +189,8 @@ def test_keys_that_are_not_in_order_are_no_fault_of_a_version_and_end_no_thread(
 def test_a_version_that_is_not_there_and_a_record_that_is_none_are_refused_each_once(following, caplog):
     force_active(following.store, "0" * 64)
     following.look()
-    (following.store.root / "state.json").write_text("{")
+    for name in ("state.copy.json", "state.json"):
+        (following.store.root / name).write_text("{")
     following.look()
     following.look()
     assert following.count("refused") == 2
