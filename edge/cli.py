@@ -37,6 +37,7 @@ def _parser() -> Parser:
     _add_trigger(subs)
     _add_keys(subs)
     _add_model(subs)
+    _add_shadow(subs)
     return parser
 
 
@@ -95,6 +96,8 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
          "model activate 425586e4147a --config edge.toml"),
         ("rollback", _model_rollback, "Put the version before in force again.", "model rollback --config edge.toml"),
         ("history", _model_history, "Show what became of the versions.", "model history --config edge.toml"),
+        ("shadow", _model_shadow, "Let a version judge beside the active one, without acting, or end that.",
+         "model shadow newer.bundle --config edge.toml"),
     ):  # fmt: skip
         action = sub_parser(actions, name, run, help_text, f"{_PROG} {example}")
         action.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
@@ -108,8 +111,28 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
             action.add_argument(
                 "--older", type=reason, metavar="REASON", help="why an older one follows the active one"
             )
+        if name == "shadow":
+            which = action.add_mutually_exclusive_group(required=True)
+            which.add_argument(
+                "what", nargs="?", metavar="BUNDLE", help="a folder on this box, or the first characters of a version"
+            )
+            which.add_argument("--stop", action="store_true", help="nothing judges beside the active version any more")
         if name == "rollback":
             action.add_argument("--because", type=reason, metavar="REASON", help="kept in the history")
+
+
+def _add_shadow(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "See how a version does that judges beside the active one."
+    example = "shadow report --config edge.toml"
+    shadow = subs.add_parser("shadow", help=about, description=about, epilog=f"example:\n  {_PROG} {example}")
+    actions = shadow.add_subparsers(required=True, metavar="ACTION")
+    about = "Sum up where the two said the same, where not, and what that proves."
+    report = sub_parser(actions, "report", _shadow_report, about, f"{_PROG} {example}")
+    report.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+    report.add_argument(
+        "--candidate", metavar="VERSION", help="the first characters of its digest (the last one that judged)"
+    )
+    report.add_argument("--json", action="store_true", help="one JSON object a line, one for each active version")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -205,6 +228,26 @@ def _model_rollback(arguments: argparse.Namespace) -> int:
 
 def _model_history(arguments: argparse.Namespace) -> int:
     _place(arguments).history(_say)
+    return DONE
+
+
+def _model_shadow(arguments: argparse.Namespace) -> int:
+    place = _place(arguments)
+    if arguments.stop:
+        place.end_shadow(_say)
+    else:
+        place.shadow(arguments.what, _say)
+    return DONE
+
+
+def _shadow_report(arguments: argparse.Namespace) -> int:
+    from edge.settings import load_settings
+    from edge.shadow.records import records_in
+    from edge.shadow.report import reports
+    from edge.shadow.words import show
+
+    for report in reports(records_in(load_settings(arguments.config).state), arguments.candidate):
+        _say(report.model_dump_json()) if arguments.json else show(report, _say)
     return DONE
 
 

@@ -34,12 +34,7 @@ class Place:
 
         Whatever is refused, the active version stays; what is not even a bundle that is taken here is not copied.
         """
-        bundle = open_bundle(source)
-        say(f"verified {bundle.digest[:12]}{self._by(bundle)}")
-        if activate:
-            self.store.admit(bundle, because)
-        staged = self.store.add(source)
-        say(f"staged in {self.store.root}")
+        staged = self._stage(source, say, lambda bundle: self.store.admit(bundle, because) if activate else None)
         self._qualify(staged, say)
         if activate:
             self._activate(staged.digest, because, say)
@@ -50,6 +45,24 @@ class Place:
         self.store.admit(bundle, because)
         self._qualify(bundle, say)
         self._activate(bundle.digest, because, say)
+
+    def shadow(self, what: str, say: Say) -> None:
+        """A bundle, or a version that lies here, judges beside the active one. Raises MekikiError.
+
+        It is verified, staged and tried on this device as by `install`; an older one may look on too.
+        """
+        source = Path(what)
+        bundle = self._stage(source, say) if source.is_dir() else self.store.open(self.store.find(what))
+        self._qualify(bundle, say)
+        say(f"shadow {self.store.shadow(bundle.digest).digest[:12]}; see `mekiki-edge shadow report`")
+
+    def end_shadow(self, say: Say) -> None:
+        """No version judges beside the active one any more."""
+        digest = self.store.state().shadow
+        if digest is None:
+            raise BundleError(f"{self.store.root}: no version judges beside the active one; nothing to stop")
+        self.store.end_shadow(digest)
+        say(f"shadow of {digest[:12]} ended")
 
     def rollback(self, why: str | None, say: Say) -> None:
         """Back to the version before, without another look at the device: it judged there."""
@@ -68,7 +81,15 @@ class Place:
         """A line for each step, the oldest first."""
         for event in self.store.state().history:
             why = f": {event.why}" if event.why else ""
-            say(f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC  {event.step:<11}  {event.version[:12]}{why}")
+            say(f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC  {event.step:<12}  {event.version[:12]}{why}")
+
+    def _stage(self, source: Path, say: Say, admit: Callable[[Bundle], None] = lambda _: None) -> Bundle:
+        bundle = open_bundle(source)
+        say(f"verified {bundle.digest[:12]}{self._by(bundle)}")
+        admit(bundle)
+        staged = self.store.add(source)
+        say(f"staged in {self.store.root}")
+        return staged
 
     def _qualify(self, bundle: Bundle, say: Say) -> None:
         try:
@@ -99,6 +120,8 @@ class Place:
 def _role(state: State, digest: str) -> str:
     if digest == state.active:
         return "probation" if state.on_probation else "active"
+    if digest == state.shadow:
+        return "shadow"
     if digest == state.previous:
         return "previous"
     return "failed" if digest in state.failed else "stored"
