@@ -13,6 +13,7 @@ from models.command import DONE, Parser, positive_int, reason, run_command, sub_
 
 if TYPE_CHECKING:
     from edge.manage import Place
+    from models.trigger import LineState, Trigger
 
 _PROG = "mekiki-edge"
 _INSTALL = "model install screws.bundle --config edge.toml"
@@ -35,6 +36,7 @@ def _parser() -> Parser:
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
     _add_listen(subs)
     _add_trigger(subs)
+    _add_line(subs)
     _add_keys(subs)
     _add_model(subs)
     _add_shadow(subs)
@@ -70,9 +72,22 @@ def _add_trigger(subs: argparse._SubParsersAction) -> None:  # type: ignore[type
     about = 'Say that a part is there, to a camera with trigger = "external", and print which verdict will be its own.'
     example = f"{_PROG} trigger --connect tcp://127.0.0.1:5557 --camera top --part-id A-17"
     command = sub_parser(subs, "trigger", _trigger, about, example)
-    command.add_argument("--connect", required=True, metavar="ADDRESS", help="the [bus] trigger of the daemon")
     command.add_argument("--camera", required=True, metavar="NAME", help="which camera the part is under")
     command.add_argument("--part-id", metavar="ID", help="comes back in the verdict")
+    _add_asking(command)
+
+
+def _add_line(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = (
+        "Say whether the line runs: where [activation] hold is set, new versions come into force when it is stopped."
+    )
+    command = sub_parser(subs, "line", _line, about, f"{_PROG} line stopped --connect tcp://127.0.0.1:5557")
+    command.add_argument("line", choices=["running", "stopped"], help="what it does from now on")
+    _add_asking(command)
+
+
+def _add_asking(command: Parser) -> None:
+    command.add_argument("--connect", required=True, metavar="ADDRESS", help="the [bus] trigger of the daemon")
     command.add_argument("--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for the answer (5)")
     command.add_argument("--keys", type=Path, metavar="DIR", help="the folder that `keys` made for this client")
 
@@ -110,6 +125,9 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
         if name in ("install", "activate"):
             action.add_argument(
                 "--older", type=reason, metavar="REASON", help="why an older one follows the active one"
+            )
+            action.add_argument(
+                "--now", action="store_true", help="though the line runs, where [activation] hold would let it wait"
             )
         if name == "shadow":
             which = action.add_mutually_exclusive_group(required=True)
@@ -162,8 +180,6 @@ def _run(arguments: argparse.Namespace) -> int:
 def _trigger(arguments: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
-    from edge.keys import client_keys
-    from edge.trigger import ask
     from models.base import first_error
     from models.errors import ConfigError
     from models.trigger import Trigger
@@ -172,8 +188,21 @@ def _trigger(arguments: argparse.Namespace) -> int:
         trigger = Trigger(camera=arguments.camera, part_id=arguments.part_id)
     except ValidationError as error:
         raise ConfigError(f"--{first_error(error).replace('_', '-')}") from error
+    return _ask(arguments, trigger)
+
+
+def _line(arguments: argparse.Namespace) -> int:
+    from models.trigger import LineState
+
+    return _ask(arguments, LineState(line=arguments.line))
+
+
+def _ask(arguments: argparse.Namespace, message: "Trigger | LineState") -> int:
+    from edge.keys import client_keys
+    from edge.trigger import ask
+
     keys = None if arguments.keys is None else client_keys(arguments.keys)
-    _say(ask(arguments.connect, trigger, arguments.timeout, keys).model_dump_json(exclude_none=True))
+    _say(ask(arguments.connect, message, arguments.timeout, keys).model_dump_json(exclude_none=True))
     return DONE
 
 
@@ -207,7 +236,9 @@ def _place(arguments: argparse.Namespace) -> "Place":
 
 
 def _model_install(arguments: argparse.Namespace) -> int:
-    _place(arguments).install(arguments.bundle, arguments.older, _say, activate=not arguments.keep_active)
+    _place(arguments).install(
+        arguments.bundle, arguments.older, _say, activate=not arguments.keep_active, at_once=arguments.now
+    )
     return DONE
 
 
@@ -217,7 +248,7 @@ def _model_list(arguments: argparse.Namespace) -> int:
 
 
 def _model_activate(arguments: argparse.Namespace) -> int:
-    _place(arguments).activate(arguments.version, arguments.older, _say)
+    _place(arguments).activate(arguments.version, arguments.older, _say, at_once=arguments.now)
     return DONE
 
 

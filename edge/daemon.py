@@ -2,7 +2,7 @@
 
     main              starts everything, waits for a signal or a death, stops everything
     capture-NAME      one per camera: reads its process, replaces it when it fails
-    trigger           parts that a PLC announces (where a camera has trigger = "external")
+    trigger           parts that a PLC announces, and what it says of the line (where `Settings.listens`)
     inspect           the engine's deadlines and its watch over the device; the rest of the engine runs on
                       whichever thread has news for it
     infer-N           the lanes: each runs the model on one frame at a time
@@ -33,6 +33,7 @@ from edge.config import Settings
 from edge.engine import BusyError, Engine, HangError
 from edge.evidence import Evidence
 from edge.garbage import Garbage
+from edge.hold import Hold
 from edge.inspector import Inspector
 from edge.journal import Journal, next_epoch
 from edge.line import Line
@@ -82,6 +83,7 @@ class Daemon:
         """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened."""
         self._settings, self._signals = settings, signals
         self._stop, self._ended = threading.Event(), threading.Event()
+        self._hold = Hold(settings.activation)
         withdraw_unfit(settings)
         bundles = load_bundles(settings)
         self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
@@ -166,12 +168,12 @@ class Daemon:
         self._finishers = [finish for _, finish in rest.values()]
 
     def _trigger_server(self) -> TriggerServer | None:
-        cameras = [camera.name for camera in self._settings.camera if camera.trigger == "external"]
-        if not cameras:
+        if not self._settings.listens:
             return None
+        cameras = [camera.name for camera in self._settings.camera if camera.trigger == "external"]
         bus = self._settings.bus
         socket = bind(self._context, zmq.ROUTER, bus.trigger, bus, "trigger")
-        return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop)
+        return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop, self._hold)
 
     def _stores(self) -> dict[Path, list[str]]:
         """Every store with the cameras that are judged by it."""
@@ -180,7 +182,7 @@ class Daemon:
         return {root: [name for name, path, _ in places if path == root] for root in roots}
 
     def _swap(self, stores: Mapping[Path, list[str]]) -> Swap:
-        settings, swap = self._settings, Swap(self._engine, self.metrics, self._stop)
+        settings, swap = self._settings, Swap(self._engine, self.metrics, self._stop, self._hold)
         for store, cameras in stores.items():
             lanes, sizes = len(self._engine.lanes), frame_sizes(settings, store, self._sizes)
             model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)

@@ -29,22 +29,25 @@ class Place:
         cameras = [one for one in settings.camera if model_path(settings, one) == (self.store.root, True)]
         self.budget_s = min((one.deadline_s for one in cameras if one.deadline_s is not None), default=None)
 
-    def install(self, source: Path, because: str | None, say: Say, *, activate: bool) -> None:
+    def install(
+        self, source: Path, because: str | None, say: Say, *, activate: bool = True, at_once: bool = False
+    ) -> None:
         """Verifies, stages and qualifies a bundle, and puts it in force on probation. Raises MekikiError.
 
-        Whatever is refused, the active version stays; what is not even a bundle that is taken here is not copied.
+        Where the settings hold versions back while the line runs it waits for its stop, unless `at_once`. Whatever is
+        refused, the active version stays; what is not even a bundle that is taken here is not copied.
         """
         staged = self._stage(source, say, lambda bundle: self.store.admit(bundle, because) if activate else None)
         self._qualify(staged, say)
         if activate:
-            self._activate(staged.digest, because, say)
+            self._activate(staged.digest, because, say, at_once=at_once)
 
-    def activate(self, start: str, because: str | None, say: Say) -> None:
+    def activate(self, start: str, because: str | None, say: Say, *, at_once: bool = False) -> None:
         """The same of a version that lies there, by the first characters of its digest."""
         bundle = self.store.open(self.store.find(start))
         self.store.admit(bundle, because)
         self._qualify(bundle, say)
-        self._activate(bundle.digest, because, say)
+        self._activate(bundle.digest, because, say, at_once=at_once)
 
     def shadow(self, what: str, say: Say) -> None:
         """A bundle, or a version that lies here, judges beside the active one. Raises MekikiError.
@@ -100,7 +103,12 @@ class Place:
         self.store.note("qualified", bundle.digest, words)
         say(f"qualified on {words}")
 
-    def _activate(self, digest: str, because: str | None, say: Say) -> None:
+    def _activate(self, digest: str, because: str | None, say: Say, *, at_once: bool) -> None:
+        holds = self.settings.activation.hold == "running" and not at_once
+        if holds and self.store.state().active not in (None, digest):
+            self.store.hold(digest, because)
+            say(f"waiting {digest[:12]}, in force when the line stops (`mekiki-edge line stopped`)")
+            return
         self.store.activate(digest, because, on_probation=self.settings.probation.parts > 0)
         parts = f", on probation for {self.settings.probation.parts} parts" if self.store.state().on_probation else ""
         say(f"active {digest[:12]}{parts}")
@@ -120,6 +128,8 @@ class Place:
 def _role(state: State, digest: str) -> str:
     if digest == state.active:
         return "probation" if state.on_probation else "active"
+    if state.waiting is not None and digest == state.waiting.version:
+        return "waiting"
     if digest == state.shadow:
         return "shadow"
     if digest == state.previous:

@@ -94,6 +94,11 @@ class Trial:
         self._read_up_to: int | None = None
         self._said: str | None = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the settings ask for a probation."""
+        return self._config.parts > 0
+
     def look(self, digest: str) -> None:
         """`digest` is what judges now. Commits or goes back when the time has come; the store's next reader follows."""
         try:
