@@ -98,7 +98,7 @@ def ask(address: str, trigger: Trigger | LineState, timeout_s: float, keys: Clie
         if not socket.poll(int(timeout_s * 1000)):
             raise MekikiError(
                 f"{address}: no answer within {timeout_s:g} s; is mekiki-edge running there, with a camera whose "
-                "trigger is external or with [activation] hold, and with this key?"
+                "trigger is external or an [activation] hold, and with this key?"
             )
         reply = TriggerReply.model_validate_json(socket.recv_multipart()[-1])
     except ValidationError as error:

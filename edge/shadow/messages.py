@@ -1,11 +1,18 @@
-"""What the daemon and a candidate's process say to each other: JSON in packets of bytes, never pickle."""
+"""What the daemon and a candidate's process say to each other: JSON in packets of bytes, never pickle.
+
+Packets are short, so that none is ever half there: pictures lie in the memory that both share, the frame in its first
+slot, what the candidate shows in its second.
+"""
 
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
+from edge.cameras.ring import Ring
 from edge.config import InferenceConfig
 from models.base import Frozen
 from models.health import Health
@@ -40,7 +47,7 @@ class Failed(Frozen):
 
 
 class Asked(Frozen):
-    """A frame lies in the shared memory."""
+    """A frame lies there."""
 
     kind: Literal["asked"] = "asked"
     verdict: Verdict  # of the active model
@@ -50,15 +57,32 @@ class Asked(Frozen):
 
 
 class Said(Frozen):
-    """What the candidate says of it. A packet follows: where its outcome is another one, its heatmap or boxes over the
-    frame as JPEG, else nothing."""
+    """What the candidate says of it. Where its outcome is another one, its heatmap or boxes over the frame lie in the
+    shared memory as JPEG."""
 
     kind: Literal["said"] = "said"
     verdict: Verdict
+    picture_bytes: int = 0
 
 
 Message = Setup | Ready | Failed | Asked | Said
+SLOTS = 2
 _message: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
+
+
+def put(ring: Ring, content: bytes) -> int:
+    """Lays bytes into the second slot; how many."""
+    _bytes_of(ring, len(content))[:] = np.frombuffer(content, np.uint8)
+    return len(content)
+
+
+def taken(ring: Ring, count: int) -> bytes:
+    """A copy of what `put` laid there. Raises ValueError when there is no room for so many."""
+    return _bytes_of(ring, count).tobytes()
+
+
+def _bytes_of(ring: Ring, count: int) -> NDArray[np.uint8]:
+    return ring.image(1, 1, count // 3 + 1).reshape(-1)[:count]
 
 
 def send(link: "Connection[Any, Any]", message: Message) -> None:

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from multiprocessing import Pipe
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from edge.cameras.ring import Ring
 from edge.child import death_of, spawn
-from edge.shadow.messages import Asked, Failed, Message, Ready, Said, Setup, receive, send
+from edge.shadow.messages import SLOTS, Asked, Failed, Message, Ready, Said, Setup, receive, send, taken
 from models.errors import CameraError, ModelError
 from models.health import Health
 from models.prediction import Image
@@ -35,7 +33,7 @@ class ShadowProcess:
         """Starts it."""
         self._link, theirs = Pipe()
         try:
-            self._ring, memory = Ring.create(1)
+            self._ring, memory = Ring.create(SLOTS)
             try:
                 self._popen = spawn("edge.shadow.child", memory, theirs.fileno())
             finally:
@@ -77,7 +75,7 @@ class ShadowProcess:
         if not isinstance(said, Said):
             raise ModelError(f"its process sent {said.kind!r}, an answer was wanted")
         with self._alive():
-            return Answer(said.verdict, self._link.recv_bytes())
+            return Answer(said.verdict, taken(self._ring, said.picture_bytes))
 
     def close(self) -> None:
         """Ends it at once: nothing of it is needed."""
@@ -96,5 +94,5 @@ class ShadowProcess:
             yield
         except (EOFError, OSError) as error:
             raise ModelError(f"its process died ({death_of(self._popen, _DEATH_S)}); see the log above") from error
-        except ValidationError as error:
+        except ValueError as error:
             raise ModelError("its process sent what is no message of ours") from error

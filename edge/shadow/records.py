@@ -6,7 +6,7 @@ It survives a restart, and is not what the line depends on: where the disk takes
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -63,20 +63,26 @@ class Records:
         part = (active.epoch, active.camera, active.seq, active.part_id, active.captured_at_ns)
         said = (active.outcome, active.reason, active.score, active_s)
         beside = (candidate.outcome, candidate.reason, candidate.score, candidate_s)
-        with self._writing() as connection:
+
+        def write(connection: sqlite3.Connection) -> None:
             pair = _pair(connection, str(active.bundle), str(candidate.bundle))
             connection.execute(_THRESHOLDS, (active.threshold, candidate.threshold, pair))
             connection.execute(_ADD, (pair, *part, *said, *beside))
-            self._added += 1
-            if self._added % _PRUNE_EVERY == 1:
+            if self._added % _PRUNE_EVERY == 0:
                 connection.execute("DELETE FROM part WHERE id <= (SELECT MAX(id) FROM part) - ?", (self._max,))
+            self._added += 1
+
+        self._write(write)
 
     def add_dropped(self, counts: Mapping[Dropped, int]) -> None:
         """How many frames it did not see since the last time."""
-        with self._writing() as connection:
+
+        def write(connection: sqlite3.Connection) -> None:
             for dropped, n in counts.items():
                 pair = _pair(connection, dropped.active, dropped.candidate)
                 connection.execute(_ADD_DROPPED, (pair, dropped.camera, dropped.why, n))
+
+        self._write(write)
 
     def close(self) -> None:
         """The file is free."""
@@ -84,13 +90,12 @@ class Records:
             self._connection.close()
             self._connection = None
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _write(self, change: Callable[[sqlite3.Connection], None]) -> None:
         """One transaction."""
         try:
             self._connection = self._connection or _opened(self._path)
-            with self._connection:
-                yield self._connection
+            with self._connection as connection:
+                change(connection)
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
         else:

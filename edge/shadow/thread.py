@@ -209,9 +209,10 @@ class Shadow:
 
     def _fail(self, why: str) -> None:
         """The line notices nothing; the store's history says it, and nothing is tried again until somebody asks."""
-        digest, self._digest = str(self._digest), None
+        digest = str(self._digest)
         _log.error("candidate %s: %s; it judges no more, ask again by `mekiki-edge model shadow`", digest[:12], why)
         self._close()
+        self._digest = None
         try:
             self._store.end_shadow(digest, " ".join(why.split()))
         except (MekikiError, OSError) as error:

@@ -1,6 +1,6 @@
 """What a candidate in shadow costs the active model: `python -m tests.bench.shadow`.
 
-One camera with 1280x1024 colour frames, paced so that the device is busy 40 % of the time; the candidate is a model
+One camera with 1280x1024 colour frames, paced at 40 % of what the daemon can judge; the candidate is a model
 of the same size. Windows without and with it take turns in one daemon, as a machine that is shared changes its pace.
 Measured is the time from capture until the verdict is read at a subscriber; the medians of the windows count.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from models.bundle import MANIFEST, open_bundle
 from models.store import Store
-from tests.bench.latency import inference_s
 from tests.bench.line import line, make_line, percentile
+from tests.bench.throughput import daemon_fps
 from tests.edge.box import Box, Subscriber, no_holes, wait_for
 
 LOAD, WARM, COUNT, ROUNDS, RATIO = 0.4, 20, 200, 5, 1.1
@@ -27,7 +27,7 @@ def main() -> int:
         store = Store(folder / "store")
         store.activate(store.add(bundle).digest)
         candidate = store.add(_other(bundle, folder / "candidate.bundle")).digest
-        fps = LOAD / inference_s(folder, bundle, frames)
+        fps = LOAD * daemon_fps(folder, bundle, frames)
         without, beside, seen = _measured(folder, frames, store, candidate, fps)
     print(f"{ROUNDS} times {COUNT} frames of 1280x1024 at {fps:.1f} per second, without and with a candidate")
     for share in (0.5, 0.99):
