@@ -2,7 +2,7 @@
 
 A frame is `<YYYY-MM-DD>/<name>.png` and `<name>.json`, the day being that of its capture in UTC. Who sees the
 .json sees the whole pair. A review that a person wrote lies beside them as `<name>.review.json`. What a candidate in
-shadow said, otherwise than the verdict, is `<name>.shadow.json`; what each of the two found is shown in
+shadow said, otherwise than the verdict, is `<name>.shadow` (JSON too); what each of the two found is shown in
 `<name>.active.jpg` and `<name>.shadow.jpg`.
 """
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 Kind = Literal["ok", "borderline", "unknown", "ng", "shadow"]
 RANK: Final[dict[Kind, int]] = {"ok": 0, "borderline": 1, "unknown": 2, "ng": 3, "shadow": 3}  # the lowest go first
-_REVIEW, SHADOW = ".review.json", ".shadow.json"
+_REVIEW, SHADOW = ".review.json", ".shadow"
 _BESIDE = (_REVIEW, SHADOW, ".active.jpg", ".shadow.jpg")  # what may lie beside a pair
 _REVIEWED = 4
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")

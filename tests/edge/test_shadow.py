@@ -146,11 +146,11 @@ def test_where_it_says_otherwise_is_counted_and_kept_with_both_heatmaps(rig, bli
         rig.offer(patch)
         wait_for(lambda active=active: rig.said(active=active, candidate="ok") == 1)
     folder = rig.path.parent / "evidence"
-    wait_for(lambda: len(list(folder.rglob("*.png"))) == 1)
+    wait_for(lambda: len(list(folder.rglob("*.json"))) == 1)
     (stem,) = {path.name.partition(".")[0] for path in folder.rglob("*.*") if path.is_file()}
     files = {path.name.removeprefix(stem): path for path in folder.rglob("*.*") if path.is_file()}
-    assert set(files) == {".png", ".json", ".shadow.json", ".active.jpg", ".shadow.jpg"}
-    verdicts = [json.loads(files[ending].read_bytes()) for ending in (".json", ".shadow.json")]
+    assert set(files) == {".png", ".json", ".shadow", ".active.jpg", ".shadow.jpg"}
+    verdicts = [json.loads(files[ending].read_bytes()) for ending in (".json", ".shadow")]
     assert [verdict["outcome"] for verdict in verdicts] == ["ng", "ok"]
     assert [verdict["bundle"] for verdict in verdicts] == [rig.active.digest, digest]
     wait_for(lambda: reports(rig.path)[0].judged == 2)
