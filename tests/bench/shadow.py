@@ -15,7 +15,7 @@ from models.bundle import MANIFEST, open_bundle
 from models.store import Store
 from tests.bench.line import line, make_line, percentile
 from tests.bench.throughput import daemon_fps
-from tests.edge.box import Box, Subscriber, no_holes, wait_for
+from tests.edge.box import Box, Subscriber, children, no_holes, wait_for
 
 LOAD, WARM, COUNT, ROUNDS, RATIO = 0.4, 20, 200, 5, 1.1
 
@@ -57,7 +57,8 @@ def _measured(
     extra = f"loop = true\npreload = true\nfps = {fps}"
     box.write_folder(str(frames), extra, head='store = "store"', bus="wait_for_subscriber_s = 30")
     without, beside, verdicts, judged = [], [], [], 0.0
-    with Subscriber(box.address) as subscriber, box.daemon():
+    resident_mb = 0.0
+    with Subscriber(box.address) as subscriber, box.daemon() as process:
 
         def window(count: int) -> list[float]:
             found = []
@@ -75,12 +76,19 @@ def _measured(
             window(WARM)
             before = box.metric("mekiki_shadow_verdicts_total")
             beside.append(window(COUNT))
+            resident_mb = _resident_mb(process.pid)
             judged += box.metric("mekiki_shadow_verdicts_total") - before
             store.end_shadow()
             wait_for(lambda: not box.metric("mekiki_shadow_up"))
             verdicts += subscriber.there()
     assert no_holes(verdicts)
+    print(f"memory of the candidate's process: {resident_mb:.0f} MB")
     return without, beside, judged / (ROUNDS * COUNT)
+
+
+def _resident_mb(daemon: int) -> float:
+    (pid,) = (pid for pid in children(daemon) if b"edge.shadow.child" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 if __name__ == "__main__":
