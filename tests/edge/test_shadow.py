@@ -64,6 +64,7 @@ class Rig:
             self.store, self._setup, self.line, Records(self.path), self.evidence, self.metrics, self.stop
         )
         self._seq = 0
+        self._before: dict[tuple[str, ...], float] = {}
 
     def _setup(self, digest: str) -> Setup:
         return Setup(
@@ -88,13 +89,25 @@ class Rig:
         self.shadow.offer(self.judged(patch, camera))
 
     def count(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(f"mekiki_shadow_{name}", labels) or 0.0
+        """The sum of a metric over all its series that have these labels, since the last `settle`."""
+        families = self.metrics.registry.collect()
+        samples = [sample for family in families for sample in family.samples if sample.name == f"mekiki_shadow_{name}"]
+        found = [sample for sample in samples if labels.items() <= sample.labels.items()]
+        return sum(one.value - self._before.get((one.name, *one.labels.values()), 0.0) for one in found)
 
     def said(self, **labels: str) -> float:
         """How many parts a candidate judged, by these labels."""
-        metrics = (family for family in self.metrics.registry.collect() if family.name == "mekiki_shadow_verdicts")
-        samples = (sample for family in metrics for sample in family.samples if sample.name.endswith("_total"))
-        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+        return self.count("verdicts_total", **labels)
+
+    def settle(self) -> "Rig":
+        """As if nothing had been judged yet."""
+        self.line.is_idle, self.line.seconds = True, 0.0
+        until(lambda: self.shadow._waiting is None and not self.shadow._at_work)
+        self.shadow._taken.clear()
+        families = self.metrics.registry.collect()
+        samples = [sample for family in families for sample in family.samples if sample.name.endswith("_total")]
+        self._before = {(one.name, *one.labels.values()): one.value for one in samples}
+        return self
 
     def begin(self, bundle: Path) -> str:
         digest = self.store.shadow(self.store.add(bundle).digest).digest
@@ -123,6 +136,19 @@ def rig(tmp_path, bundle) -> Iterator[Rig]:
 
 
 @pytest.fixture(scope="module")
+def begun(tmp_path_factory, bundle, newer) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("begun"), bundle).running() as rig:
+        rig.begin(newer)
+        yield rig
+
+
+@pytest.fixture
+def ready(begun) -> Rig:
+    """One whose candidate judges, and has judged nothing."""
+    return begun.settle()
+
+
+@pytest.fixture(scope="module")
 def blind(tmp_path_factory) -> Path:
     """Nothing is ng to it."""
     return tiny.make_bundle(tmp_path_factory.mktemp("blind") / "blind.bundle", threshold=0.95)
@@ -132,11 +158,11 @@ def asked(judged: Judged, health=None) -> Asked:
     return Asked(verdict=judged.verdict, height_px=tiny.SIDE_PX, width_px=tiny.SIDE_PX, health=health)
 
 
-def test_a_candidate_says_what_it_would_have_said_in_force(tmp_path, bundle, rig):
+def test_a_candidate_says_what_it_would_have_said_in_force(tmp_path, ready):
     """The same model as the active one differs in nothing but its stages; one with limits looks at the picture too."""
     for patch in (tiny.OK, tiny.NG):
-        active = rig.judged(patch)
-        again = judge(Inspector("E"), rig.model, asked(active), active.grab.image)
+        active = ready.judged(patch)
+        again = judge(Inspector("E"), ready.model, asked(active), active.grab.image)
         assert again.verdict.model_copy(update={"stages": active.verdict.stages}) == active.verdict
     dark = tiny.make_bundle(tmp_path / "dark.bundle", health=tiny.limits(brightness=Range(low=100, high=200)))
     model = prepare(open_bundle(dark), "CPU", InferenceConfig(), SIZES, 1)
@@ -163,54 +189,50 @@ def test_where_it_says_otherwise_is_counted_and_kept_with_both_heatmaps(rig, bli
     assert folder / Path(difference.evidence).relative_to("evidence") == files[".png"].with_suffix("")
 
 
-def test_a_frame_waits_while_the_line_is_busy_and_those_that_find_one_waiting_are_dropped_and_counted(rig, newer):
-    rig.begin(newer)
-    rig.line.is_idle = False
+def test_a_frame_waits_while_the_line_is_busy_and_those_that_find_one_waiting_are_dropped_and_counted(ready):
+    ready.line.is_idle = False
     for _ in range(5):
-        rig.offer()
-    assert rig.count("dropped_total", camera="top", why="line") == 4
+        ready.offer()
+    assert ready.count("dropped_total", camera="top", why="line") == 4
     time.sleep(0.1)
-    assert rig.said() == 0
-    rig.line.is_idle = True
-    until(lambda: rig.said() == 1)
+    assert ready.said() == 0
+    ready.line.is_idle = True
+    until(lambda: ready.said() == 1)
 
 
-def test_a_camera_that_is_always_first_is_not_the_only_one_that_is_looked_at(rig, newer):
-    rig.begin(newer)
+def test_a_camera_that_is_always_first_is_not_the_only_one_that_is_looked_at(ready):
     for number in range(1, 5):
-        rig.line.is_idle = False
-        rig.offer(camera="top")
-        rig.offer(camera="side")
-        rig.line.is_idle = True
-        until(lambda number=number: rig.said() == number)
-    assert rig.said(camera="side") == 2
+        ready.line.is_idle = False
+        ready.offer(camera="top")
+        ready.offer(camera="side")
+        ready.line.is_idle = True
+        until(lambda number=number: ready.said() == number)
+    assert ready.said(camera="side") == 2
 
 
-def test_parts_about_which_no_model_was_asked_are_none_of_its_business(rig, newer):
-    rig.begin(newer)
-    rig.line.is_idle = False
+def test_parts_about_which_no_model_was_asked_are_none_of_its_business(ready):
+    ready.line.is_idle = False
     for reason in ("deadline", "overload", "camera_fault"):
-        judged = rig.judged()
+        judged = ready.judged()
         late = judged.verdict.model_copy(update={"outcome": "unknown", "reason": reason})
-        rig.shadow.offer(Judged(late, judged.grab))
-    rig.offer()  # would be dropped if one of them waited
-    assert rig.count("dropped_total", camera="top", why="line") == 0
+        ready.shadow.offer(Judged(late, judged.grab))
+    ready.offer()  # would be dropped if one of them waited
+    assert ready.count("dropped_total", camera="top", why="line") == 0
 
 
-def test_a_device_that_gives_nobody_the_right_of_way_is_shared_where_the_deadline_has_room_for_both(rig, newer):
-    rig.begin(newer)
-    rig.line.is_idle, rig.line.seconds = False, 0.05
+def test_a_device_that_gives_nobody_the_right_of_way_is_shared_where_the_deadline_has_room_for_both(ready):
+    ready.line.is_idle, ready.line.seconds = False, 0.05
 
     def offer(deadline_s: float | None) -> None:
-        judged = rig.judged()
+        judged = ready.judged()
         verdict = judged.verdict.model_copy(update={"device": "GPU.0", "deadline_s": deadline_s})
-        rig.shadow.offer(Judged(verdict, judged.grab))
+        ready.shadow.offer(Judged(verdict, judged.grab))
 
     offer(None)
     offer(0.05)
-    assert rig.count("dropped_total", camera="top", why="no_room") == 2
+    assert ready.count("dropped_total", camera="top", why="no_room") == 2
     offer(5.0)
-    assert rig.count("dropped_total", camera="top", why="no_room") == 2
+    assert ready.count("dropped_total", camera="top", why="no_room") == 2
 
 
 def test_a_candidate_that_cannot_judge_is_ended_with_its_reason_and_nothing_else_happens(rig, tmp_path, newer, new):
