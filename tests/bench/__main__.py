@@ -13,6 +13,7 @@ BENCHMARKS = (
     "overload",
     "install",
     "push",
+    "shadow",
     "memory",
     "coreset",
     "precision",
