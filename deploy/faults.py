@@ -30,6 +30,7 @@ _ON_THE_WAY = (
 )
 _THERE = (
     _Known(r"rsync: (command )?not found|rsync: No such file", "has no rsync; install it there"),
+    _Known(r"Timed out after \d+ second", "did not answer in time; see what it is busy with, then run this again"),
     _Known(r"No space left on device", "its disk is full; free space there, then run this again"),
     _Known(r"invalid choice", "its mekiki is too old for this; upgrade it"),
     _Known(r"(not found|No such file or directory)$", "{0}; install mekiki there or set mekiki_edge in the inventory"),
