@@ -43,7 +43,8 @@ _ANSIBLES = "Failed to connect to the host via ssh: "
 
 def in_words(said: Said) -> str:
     """One line about a step that failed, without the name of the box."""
-    text = "\n".join(filter(None, (said.stderr, said.stdout if said.rc else "", said.msg)))
+    msg = said.msg.replace("non-zero return code", "")  # Ansible's word for it says nothing
+    text = "\n".join(filter(None, (said.stdout if said.rc else "", said.stderr, msg)))
     if said.how == "unreachable" or said.rc == 255:
         return _first(_ON_THE_WAY, text) or f"cannot be reached: {_last_line(text)}"
     ours = re.findall(r"^mekiki-edge[\w ]*: (.+)$", said.stderr, re.MULTILINE)

@@ -14,13 +14,13 @@ import pytest
 
 from edge.settings import load_settings
 from tests import tiny
-from tests.deploy.sshd import Plant, need_sshd
+from tests.deploy.sshd import Plant, need_ansible, need_sshd
 from tests.edge.box import ROOT
 from tests.signer import Signer
 
 ANSIBLE = ROOT / "deploy" / "ansible"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub2JvZHkgaGFzIHRoZSBvdGhlciBoYWxm push"
-pytest.importorskip("ansible", reason="ansible-core is not installed (the extra `deploy`)")
+need_ansible()
 
 
 def playbook(*arguments: object) -> subprocess.CompletedProcess[str]:
