@@ -26,9 +26,9 @@ _UNTOUCHED = "untouched"
 class Plan:
     """How a bundle goes out."""
 
-    canary: int = 1  # boxes that get it first
-    batch: int = 5  # boxes at a time, after them
-    wait_s: float = 1800  # for the probation of each canary; 0: none
+    canary: int  # boxes that get it first
+    batch: int  # boxes at a time, after them
+    wait_s: float  # for the probation of each canary; 0: none
     shadow: bool = False
     older: str | None = None
 

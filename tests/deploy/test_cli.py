@@ -172,6 +172,20 @@ def test_an_inventory_that_is_not_there_is_no_store(tmp_path, bundle, capsys):
     assert not (tmp_path / "line.yml").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["push", "x.bundle", "--keep-active"], "--keep-active: for a store of this machine; on boxes, try a bundle"),
+        (["status", "--trust", "keys"], "--trust: each box goes by its own trusted keys; leave it out"),
+        (["rollback", "--trust", "keys"], "--trust: each box goes by its own trusted keys; leave it out"),
+    ],
+)
+def test_what_only_a_store_understands_is_refused_for_boxes(tmp_path, capsys, command, words):
+    (tmp_path / "line.yml").write_text("line3: {hosts: {a: }}\n")
+    assert main([*command, "--to", str(tmp_path / "line.yml")]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_group_that_the_inventory_does_not_have_is_named(tmp_path, capsys):
     need_ansible()
     (tmp_path / "line.yml").write_text("line3: {hosts: {a: {ansible_connection: local}}}\n")
