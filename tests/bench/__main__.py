@@ -13,6 +13,8 @@ BENCHMARKS = (
     "overload",
     "scrape",
     "install",
+    "push",
+    "shadow",
     "memory",
     "coreset",
     "precision",
