@@ -10,6 +10,7 @@ from models.errors import ConfigError
 from trainer.arguments import length_px, seed, whole
 from trainer.compare_command import add_compare
 from trainer.conditions_command import add_conditions
+from trainer.dataset_command import add_dataset
 from trainer.fit_command import EXAMPLE, add_fit
 from trainer.render_command import add_render, add_render_parts
 from trainer.threshold_command import add_threshold
@@ -30,6 +31,7 @@ def build_parser() -> Parser:
     _add_boxes(subs)
     add_conditions(subs)
     add_compare(subs)
+    add_dataset(subs)
     add_render(subs)
     add_render_parts(subs)
     _add_pretrain(subs)
