@@ -13,6 +13,7 @@ from trainer.conditions_command import add_conditions
 from trainer.dataset_command import add_dataset
 from trainer.fit_command import EXAMPLE, add_fit
 from trainer.render_command import add_render, add_render_parts
+from trainer.retrain_command import add_retrain
 from trainer.threshold_command import add_threshold
 
 
@@ -32,6 +33,7 @@ def build_parser() -> Parser:
     add_conditions(subs)
     add_compare(subs)
     add_dataset(subs)
+    add_retrain(subs)
     add_render(subs)
     add_render_parts(subs)
     _add_pretrain(subs)

@@ -46,12 +46,16 @@ def make_snapshot(store: DatasetStore, wanted: Wanted, say: Say) -> Snapshot:
     taken = [item for item in items if item.picture.pixels not in left_out]
     if not taken:
         raise DatasetError(f"{store.root}: nothing is left for a snapshot; add images, or settle what was left out")
+    parts = tuple(_item(one, roles.of[one.picture.pixels]) for one in taken)
+    if wanted.name is None and earlier and earlier[-1].items == parts:
+        say(f"nothing has changed since snapshot {earlier[-1].name}: {counts(earlier[-1])}")
+        return earlier[-1]
     snapshot = Snapshot(
         name=wanted.name or _next_name(earlier),
         created_at=datetime.now(UTC),
         parent=earlier[-1].name if earlier else None,
         near=wanted.near,
-        items=tuple(_item(one, roles.of[one.picture.pixels]) for one in taken),
+        items=parts,
     )
     store.write(snapshot)
     say(f"snapshot {snapshot.name}: {counts(snapshot)}")

@@ -60,6 +60,10 @@ class DatasetStore:
         """Where the bytes lie."""
         return self.root / "objects" / f"{sha256}{suffix}"
 
+    def has(self, sha256: str) -> bool:
+        """Whether this picture was ever taken in."""
+        return self._record(sha256).is_file()
+
     def picture(self, sha256: str) -> Picture:
         """What is known of one. Raises DatasetError where the record is damaged."""
         return _read(self._record(sha256), Picture)
