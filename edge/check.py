@@ -64,7 +64,7 @@ def check(file: Path, say: Callable[[str], None]) -> int:
         report.line(f"camera {camera.name}", lambda camera=camera: _one_frame(camera))  # type: ignore[misc]
     report.line("state", lambda: _check_state(settings.state))
     for name, address in settings.bus.addresses.items():
-        if name != "trigger" or any(camera.trigger == "external" for camera in settings.camera):
+        if name != "trigger" or settings.listens:
             label = "bus" if name == "bind" else name
             report.line(label, lambda name=name, address=address: _check_socket(settings, name, address))  # type: ignore[misc]
     report.line("metrics", lambda: _check_metrics(settings))

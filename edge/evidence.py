@@ -32,7 +32,7 @@ from edge.metrics import Metrics
 from models.errors import MekikiError
 from models.files import make_folder, write_whole
 from models.prediction import Image, Prediction
-from models.review import EVIDENCE, HEATMAP, REVIEW, AskedFor, KeptVerdict
+from models.review import EVIDENCE, HEATMAP, REVIEW, SHADOW, AskedFor, KeptVerdict
 from models.verdict import Verdict
 
 _log = logging.getLogger(__name__)
@@ -47,12 +47,21 @@ _FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a candidate in shadow said of the same frame, otherwise than the active model."""
+
+    verdict: Verdict
+    pictures: Mapping[str, bytes]  # JPEG of what each of the two found, by the ending of its file
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     verdict: Verdict
     asked_for: AskedFor | None
     image: Image  # a copy of our own
     heatmap: NDArray[np.float32] | None
     kind: Kind
+    beside: Beside | None
 
 
 class Evidence:
@@ -72,11 +81,20 @@ class Evidence:
         self._until_s: float | None = None  # time.monotonic() by which `run` ends
         self._failing = False
 
-    def offer(self, verdict: Verdict, image: Image | None, prediction: Prediction | None = None) -> None:
-        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises."""
-        asked_for = self._asking.why(verdict)
-        kind = self._wanted(verdict, asked_for)
-        if kind is None or image is None:
+    def offer(
+        self,
+        verdict: Verdict,
+        image: Image | None,
+        prediction: Prediction | None = None,
+        beside: Beside | None = None,
+    ) -> None:
+        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises.
+
+        A frame of which a candidate says otherwise is; it may have been offered before, and then becomes one.
+        """
+        asked_for = self._asking.why(verdict) if beside is None else None
+        kind = self._wanted(verdict, asked_for) if beside is None else "shadow"
+        if kind is None or image is None or not self._config.max_bytes:
             return
         heatmap = None if prediction is None else prediction.heatmap
         with self._changed:
@@ -84,7 +102,7 @@ class Evidence:
             if self._until_s is not None or len(self._waiting) >= MAX_WAITING or not fits:
                 self._metrics.evidence_lost()
                 return
-            self._waiting.append(_Job(verdict, asked_for, image.copy(), heatmap, kind))
+            self._waiting.append(_Job(verdict, asked_for, image.copy(), heatmap, kind, beside))
             self._waiting_bytes += image.nbytes
             self._changed.notify()
 
@@ -114,7 +132,7 @@ class Evidence:
         asked = asked_for is not None
         kind = kind_of(verdict.outcome, verdict.score, verdict.threshold, self._config.borderline, asked=asked)
         drawn = kind != "ok" or self._random.random() < self._config.ok_share
-        return kind if drawn and self._config.max_bytes else None
+        return kind if drawn else None
 
     def _ending(self) -> bool:
         with self._changed:
@@ -149,18 +167,18 @@ class Evidence:
         verdict = job.verdict
         day = datetime.fromtimestamp(verdict.captured_at_ns / 1e9, UTC).strftime("%Y-%m-%d")
         name = f"{quote(verdict.epoch, safe='')}_{quote(verdict.camera, safe='')}_{verdict.seq}"
-        files = {".png": cv2.imencode(".png", job.image, _FAST_PNG)[1].tobytes()}
-        if job.heatmap is not None:
-            files[HEATMAP] = _bytes_of(job.heatmap)
-        files[".json"] = KeptVerdict(**dict(verdict), asked_for=job.asked_for).model_dump_json().encode()
-        size = sum(map(len, files.values()))
+        beside = {} if job.beside is None else _files_of(job.beside)
+        frame = {} if f"{day}/{name}" in self._kept else _frame_of(job)
+        size = sum(map(len, (*beside.values(), *frame.values())))
         if not self._kept.make_room(job.kind, size, self._config.max_bytes):
             raise MekikiError(
                 f"no room for {size} bytes in max_bytes = {self._config.max_bytes} beside what matters more; "
                 "review and move what is kept, or raise [evidence] max_bytes"
             )
         make_folder(self._folder / day)
-        write_frame(self._folder / day / name, files)
+        for ending, content in beside.items():
+            write_whole(self._folder / day / f"{name}{ending}", content)
+        write_frame(self._folder / day / name, frame)
         self._kept.add(f"{day}/{name}", job.kind, verdict.captured_at_ns, size)
 
     def _refused(self, error: Exception) -> None:
@@ -175,6 +193,20 @@ class Evidence:
         except OSError as error:
             self._refused(error)
         self._metrics.evidence_size(self._kept.total_bytes)
+
+
+def _frame_of(job: _Job) -> dict[str, bytes]:
+    """By the endings of its files, the verdict last: who sees it sees all."""
+    heatmap = {} if job.heatmap is None else {HEATMAP: _bytes_of(job.heatmap)}
+    picture = cv2.imencode(".png", job.image, _FAST_PNG)[1].tobytes()
+    kept = KeptVerdict(**dict(job.verdict), asked_for=job.asked_for)
+    return {".png": picture} | heatmap | {".json": kept.model_dump_json().encode()}
+
+
+def _files_of(beside: Beside) -> dict[str, bytes]:
+    """The verdict last: who sees it sees all."""
+    pictures = {ending: picture for ending, picture in beside.pictures.items() if picture}
+    return pictures | {SHADOW: beside.verdict.model_dump_json().encode()}
 
 
 def write_frame(stem: Path, files: Mapping[str, bytes]) -> None:

@@ -15,6 +15,7 @@ from edge.camera_config import FolderConfig, OpenCVConfig
 from edge.config import (
     ENV_DELIMITER,
     ENV_PREFIX,
+    ActivationConfig,
     BusConfig,
     EvidenceConfig,
     InferenceConfig,
@@ -36,10 +37,11 @@ _TABLES: dict[str, type[BaseModel]] = {
     "review": ReviewConfig,
     "metrics": MetricsConfig,
     "probation": ProbationConfig,
+    "activation": ActivationConfig,
     "folder": FolderConfig,
     "opencv": OpenCVConfig,
 }
-_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "review", "metrics", "probation"]
+_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "review", "metrics", "probation", "activation"]
 _NOT_SETTINGS = {"MEKIKI_SHARED"}  # where tests and benchmarks find their data
 _UNITS = {"_s": "a number of seconds", "_px": "a whole number of pixels", "fps": "a number of frames per second"}
 

@@ -3,6 +3,7 @@
     evidence/<day>/<name>.png            the picture as it was judged
     evidence/<day>/<name>.heatmap.npy    where the model saw something, float32 (h, w); not of every model and verdict
     evidence/<day>/<name>.json           the verdict, a KeptVerdict
+    evidence/<day>/<name>.shadow         what a candidate in shadow said otherwise, a Verdict
     review/<day>/<name>/<number>.json    an answer, a Review: never changed, never removed
 
 `<day>/<name>` is the part's key. Answers are numbered from 1; a person's last one counts, and `undo` takes it back.
@@ -21,6 +22,7 @@ from models.verdict import Outcome, Verdict
 EVIDENCE: Final = "evidence"
 REVIEW: Final = "review"
 HEATMAP: Final = ".heatmap.npy"
+SHADOW: Final = ".shadow"
 FIRST_ANSWER: Final = "1.json"
 
 AskedFor = Literal["review", "band", "chance"]  # the bundle's review band; [review] band of the settings; its share

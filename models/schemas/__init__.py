@@ -13,7 +13,7 @@ from models.heartbeat import Heartbeat
 from models.manifest import Manifest
 from models.replay import Refused, Replayed, ReplayRequest, Snapshot, SnapshotRequest
 from models.review import KeptVerdict, Review
-from models.trigger import Trigger, TriggerReply
+from models.trigger import LineState, Trigger, TriggerReply
 from models.verdict import Verdict
 
 FOLDER = Path(__file__).parent
@@ -26,6 +26,7 @@ def schemas() -> dict[str, str]:
         "verdict.v1.json": Verdict,
         "heartbeat.v1.json": Heartbeat,
         "trigger.v1.json": Trigger,
+        "line_state.v1.json": LineState,
         "trigger_reply.v1.json": TriggerReply,
         "snapshot_request.v1.json": SnapshotRequest,
         "snapshot.v1.json": Snapshot,

@@ -143,11 +143,17 @@ def test_pushing_again_repairs_a_damaged_version(deploy, store, bundle, old):
     assert Store(store).active().digest == old
 
 
-def test_pushing_again_repairs_a_damaged_record(deploy, store, bundle, old):
+def test_nothing_is_pushed_over_a_record_of_which_no_file_is_whole(deploy, store, bundle, old):
+    """It would be forgotten what failed there, and what is older."""
     deploy("push", bundle)
-    (store / "state.json").write_text("{")
-    assert "state.json: " in (line := refused(deploy("status")))
-    assert "push a bundle again" in line
+    files = [store / "state.json", store / "state.copy.json"]
+    for file in files:
+        file.write_text("{")
+    for command in (("status",), ("push", bundle)):
+        assert "state.json: " in (line := refused(deploy(*command)))
+        assert "put the file back from a backup, or delete state.json and state.copy.json" in line
+    for file in files:
+        file.unlink()
     assert deploy("push", bundle)[0] == 0
     assert active(store) == old
 
