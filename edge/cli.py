@@ -7,11 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
+from edge.review_command import add_review
 from models.command import DONE, Parser, positive_int, reason, run_command, sub_parser, top_parser
-from models.errors import ConfigError
-from models.review import Said
 
 if TYPE_CHECKING:
     from edge.manage import Place
@@ -41,8 +40,9 @@ def _parser() -> Parser:
     _add_line(subs)
     _add_keys(subs)
     _add_model(subs)
-    _add_review(subs)
+    add_review(subs)
     _add_shadow(subs)
+    _add_status(subs)
     return parser
 
 
@@ -142,27 +142,6 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
             action.add_argument("--because", type=reason, metavar="REASON", help="kept in the history")
 
 
-def _add_review(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    about = "Look at the parts that wait for a person, and say whether their verdicts were right."
-    example = f"{_PROG} review --config edge.toml --by sato"
-    command = sub_parser(subs, "review", _review, about, example)
-    command.add_argument(
-        "part", nargs="?", metavar="PART", help="only this one, by its name or part id; shown, or --say"
-    )
-    command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
-    command.add_argument("--by", metavar="NAME", help="who answers")
-    command.add_argument("--say", choices=get_args(Said), help="the answer, without asking; undo takes one's last back")
-    command.add_argument("--kind", metavar="NAME", help="with --say: which kind of defect it is")
-    command.add_argument("--note", metavar="TEXT", help="with --say: in words")
-    command.add_argument("--list", action="store_true", help="only list the parts")
-    command.add_argument("--json", action="store_true", help="with --list: one JSON object a line")
-    command.add_argument("--all", action="store_true", help="not only those that wait: all parts that are kept")
-    command.add_argument(
-        "--overlay", type=Path, metavar="FILE", help="with PART: a PNG of what the model saw, to write"
-    )
-    command.add_argument("--viewer", metavar="COMMAND", help="shows each overlay, such as `feh` or `xdg-open`")
-
-
 def _add_shadow(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     about = "See how a version does that judges beside the active one."
     example = "shadow report --config edge.toml"
@@ -175,6 +154,14 @@ def _add_shadow(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-
         "--candidate", metavar="VERSION", help="the first characters of its digest (the last one that judged)"
     )
     report.add_argument("--json", action="store_true", help="one JSON object a line, one for each active version")
+
+
+def _add_status(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Show which version judges here, how it came to that, the last verdicts and the disk."
+    command = sub_parser(subs, "status", _status, about, f"{_PROG} status --config edge.toml")
+    command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+    command.add_argument("--camera", metavar="NAME", help="its store only, where there are several")
+    command.add_argument("--json", action="store_true", help="for programs: one JSON object")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -205,6 +192,7 @@ def _trigger(arguments: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
     from models.base import first_error
+    from models.errors import ConfigError
     from models.trigger import Trigger
 
     try:
@@ -285,41 +273,6 @@ def _model_history(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _review(arguments: argparse.Namespace) -> int:
-    from edge import review_tool as tool
-    from edge.review import Reviews
-    from edge.settings import load_settings
-
-    _refuse_lonely(arguments)
-    reviews = Reviews(load_settings(arguments.config).state)
-    if arguments.part is not None:
-        part = reviews.find(arguments.part)
-        if arguments.say is not None:
-            reviews.say(part, arguments.say, arguments.by, arguments.kind, arguments.note)
-        tool.show(reviews.find(part.key), _say, arguments.overlay)
-        return DONE
-    parts = reviews.parts(everything=arguments.all)
-    if arguments.list or not parts:
-        tool.list_parts(parts, _say, as_json=arguments.json)
-        return DONE
-    terminal = tool.Terminal(_say, tool.key_of_terminal, tool.line_of_terminal)
-    tool.Session(reviews, arguments.by, terminal, arguments.viewer).run(parts)
-    return DONE
-
-
-def _refuse_lonely(arguments: argparse.Namespace) -> None:
-    """Raises ConfigError for an option that another one must go with."""
-    if arguments.say is not None and arguments.part is None:
-        raise ConfigError("--say: of which part? give its name; --list shows them")
-    if arguments.overlay is not None and arguments.part is None:
-        raise ConfigError("--overlay: of which part? give its name; --list shows them")
-    if arguments.say is None and (arguments.kind is not None or arguments.note is not None):
-        raise ConfigError("--kind and --note go with --say; add it")
-    answers = arguments.say is not None or (arguments.part is None and not arguments.list)
-    if answers and arguments.by is None:
-        raise ConfigError("--by: who answers? give a name, it is kept with the answer")
-
-
 def _model_shadow(arguments: argparse.Namespace) -> int:
     place = _place(arguments)
     if arguments.stop:
@@ -337,6 +290,16 @@ def _shadow_report(arguments: argparse.Namespace) -> int:
 
     for report in reports(records_in(load_settings(arguments.config).state), arguments.candidate):
         _say(report.model_dump_json()) if arguments.json else show(report, _say)
+    return DONE
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from edge.settings import load_settings
+    from edge.status import lines_of, look
+
+    status = look(load_settings(arguments.config), arguments.camera)
+    for line in [status.model_dump_json()] if arguments.json else lines_of(status):
+        _say(line)
     return DONE
 
 

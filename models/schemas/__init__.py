@@ -13,6 +13,7 @@ from models.heartbeat import Heartbeat
 from models.manifest import Manifest
 from models.replay import Refused, Replayed, ReplayRequest, Snapshot, SnapshotRequest
 from models.review import KeptVerdict, Review
+from models.status import BoxStatus
 from models.trigger import LineState, Trigger, TriggerReply
 from models.verdict import Verdict
 
@@ -35,5 +36,6 @@ def schemas() -> dict[str, str]:
         "refused.v1.json": Refused,
         "kept_verdict.v1.json": KeptVerdict,
         "review.v1.json": Review,
+        "box_status.v1.json": BoxStatus,
     }
     return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in types.items()}
