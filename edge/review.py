@@ -20,7 +20,7 @@ from models.errors import ConfigError, MekikiError
 from models.files import make_folder, sha256_of, write_once
 from models.images import read_image
 from models.prediction import Boxes, Image, Prediction
-from models.review import EVIDENCE, HEATMAP, REVIEW, KeptVerdict, Review, Said, answers_in, objection, standing
+from models.review import EVIDENCE, HEATMAP, REVIEW, SHADOW, KeptVerdict, Review, Said, answers_in, objection, standing
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -33,7 +33,13 @@ class Asked:
     verdict: KeptVerdict
     picture: Path
     heatmap: Path | None
+    is_disputed: bool  # a candidate in shadow said otherwise
     answers: tuple[Review, ...]
+
+    @property
+    def why(self) -> str | None:
+        """Why a person is asked; None where nobody asks."""
+        return self.verdict.asked_for or ("shadow" if self.is_disputed else None)
 
     @property
     def is_open(self) -> bool:
@@ -54,7 +60,7 @@ class Reviews:
         Raises MekikiError for an answer that cannot be read.
         """
         found = [part for key in self._keys() if (part := self._read(key)) is not None]
-        chosen = [part for part in found if everything or (part.is_open and part.verdict.asked_for is not None)]
+        chosen = [part for part in found if everything or (part.is_open and part.why is not None)]
         return sorted(chosen, key=lambda part: (part.verdict.captured_at_ns, part.key))
 
     def find(self, name: str) -> Asked:
@@ -97,13 +103,13 @@ class Reviews:
     def _read(self, key: str) -> Asked | None:
         """None where the daemon has just removed it, or it is no evidence."""
         stem = self._evidence / key
-        picture, heatmap = (stem.with_name(f"{stem.name}{ending}") for ending in (".png", HEATMAP))
+        picture, heatmap, shadow = (stem.with_name(f"{stem.name}{ending}") for ending in (".png", HEATMAP, SHADOW))
         try:
             verdict = KeptVerdict.model_validate_json(stem.with_name(f"{stem.name}.json").read_bytes())
         except (OSError, ValidationError):
             return None
         answers = tuple(answers_in(self._review / key))
-        return Asked(key, verdict, picture, heatmap if heatmap.exists() else None, answers)
+        return Asked(key, verdict, picture, heatmap if heatmap.exists() else None, shadow.exists(), answers)
 
 
 def _review(part: Asked, said: Said, by: str, kind: str | None, note: str | None) -> Review:

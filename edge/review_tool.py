@@ -164,7 +164,7 @@ def _words(part: Asked) -> str:
     score = "" if verdict.score is None else f" {verdict.score:.4g}"
     score += "" if verdict.threshold is None else f" (threshold {verdict.threshold:.4g})"
     reason = "" if verdict.reason in (None, "defect") else f" {verdict.reason}"
-    asked = "" if verdict.asked_for is None else f"  asked for: {verdict.asked_for}"
+    asked = "" if part.why is None else f"  asked for: {part.why}"
     said = "".join(f"  {answer.by}: {answer.said}" for answer in standing(part.answers))
     name = "" if verdict.part_id is None else f"  part {verdict.part_id}"
     return f"{verdict.outcome}{reason}{score}  {at:%Y-%m-%d %H:%M:%S} UTC{name}{asked}{said}"
@@ -173,6 +173,7 @@ def _words(part: Asked) -> str:
 def _as_json(part: Asked) -> dict[str, object]:
     return {
         "part": part.key,
+        "asked_for": part.why,
         "verdict": part.verdict.model_dump(mode="json"),
         "picture": str(part.picture),
         "heatmap": None if part.heatmap is None else str(part.heatmap),

@@ -104,6 +104,12 @@ def test_parts_that_wait_are_listed_until_somebody_answers_and_again_after_an_un
     assert [answer.said for answer in answers_in(state / "review" / key)] == ["agree", "undo"], "nothing is taken away"
 
 
+def test_parts_of_which_a_candidate_says_otherwise_are_asked_about_too(state, review):
+    key = keep(state, 1, "ok", asked_for=None)
+    (state / "evidence" / f"{key}.shadow").write_text("{}")
+    assert "asked for: shadow" in review("--list")[1]
+
+
 def test_a_person_changes_an_answer_by_another_and_two_persons_have_one_each(state, review):
     key = keep(state, 0)
     for said, by in (("agree", "sato"), ("false_reject", "mori"), ("unclear", "sato")):

@@ -16,7 +16,7 @@ PRODUCT = "m5-screw"
 
 
 class Screws:
-    """Good screws and scratched necks at first; then lit from the side, and with scratched heads too."""
+    """Good screws and scratched necks at first; then under a harder lamp, and with scratched heads too."""
 
     over_ssh, deadline_s, fps, probation = True, 2.0, 4.0, 60
 
@@ -37,8 +37,8 @@ class Screws:
 
     def first(self, folder: Path, run: Run) -> Path:
         parts, store, out = self._folder / "parts", folder / "screws.store", folder / "first.bundle"
-        size = ("--image-size", "256", "--bank", "3000")
-        run("trainer", "fit", "--family", "anomaly", "--data", parts, "--out", out, "--compatible", PRODUCT, *size)
+        how = ("--image-size", "320", "--bank", "3000", "--policy", "normal_quantile")
+        run("trainer", "fit", "--family", "anomaly", "--data", parts, "--out", out, "--compatible", PRODUCT, *how)
         run("trainer", "dataset", "add", parts, "--store", store)
         run("trainer", "dataset", "snapshot", "--store", store, "--leave-out", "leaks")
         return out
@@ -68,6 +68,5 @@ class Screws:
 
 
 def lit(image: Image) -> Image:
-    """A lamp at the left instead of above: brighter there, darker at the right."""
-    fall = np.linspace(1.35, 0.65, image.shape[1])[None, :, None]
-    return np.clip(image * fall, 0, 255).astype(np.uint8)
+    """A harder lamp: what was half dark is darker."""
+    return np.asarray(255 * (image / 255) ** 1.5, np.uint8)

@@ -32,10 +32,11 @@ class Recipe:
         return replace(options, seed=self.seed, compatible=self.compatible)
 
 
-def recipe_of(manifest: Manifest, weights: Path | None) -> Recipe:
-    """`weights` is the file that was given then; its hash must be the one that the manifest names.
+def recipe_of(manifest: Manifest, weights: Path | None, *, has_defects: bool = True) -> Recipe:
+    """`weights` is the file that was given then; its hash must be the one that the manifest names. `has_defects`:
+    whether there are any among what is learned from, as recall_1 wants them.
 
-    Raises ConfigError where it is wanted and not given, or another one.
+    Raises ConfigError where the file is wanted and not given, or another one.
     """
     training, notes = manifest.training, []
     flags: dict[str, str | float | bool] = {"model": manifest.model}
@@ -43,7 +44,9 @@ def recipe_of(manifest: Manifest, weights: Path | None) -> Recipe:
     flags |= _own(manifest)
     if file := _weights(manifest, weights):
         flags["weights"] = str(file)
-    if manifest.threshold.policy not in _OF_FIT:
+    if manifest.threshold.policy in _OF_FIT:
+        flags["policy"] = manifest.threshold.policy if has_defects else "auto"
+    else:
         notes.append(
             f"the threshold of the old bundle was put by `mekiki-train threshold` ({manifest.threshold.policy}), the "
             "new one by fit: put it likewise before you push"

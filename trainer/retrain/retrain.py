@@ -50,8 +50,10 @@ def retrain(options: Options, say: Say) -> Match:
     refuse_existing(options.out)
     refuse_existing(report)
     champion, store = open_bundle(options.champion), DatasetStore(options.store)
-    recipe = recipe_of(champion.manifest, options.weights)
+    recipe_of(champion.manifest, options.weights)  # what is lacking is said before the store gets anything
     snapshot = _new_snapshot(options, store, say)
+    has_defects = bool(snapshot.of("train", good=False))
+    recipe = recipe_of(champion.manifest, options.weights, has_defects=has_defects)
     parent = None if snapshot.parent is None else store.snapshot(snapshot.parent)
     test = test_of(store, snapshot, parent, champion)
     notes = [*recipe.notes, *_missing(store, champion)]
