@@ -119,8 +119,11 @@ def _count_end(store: Store) -> None:
 
 
 def _boot() -> str:
-    """Which boot of the machine this is."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """Which boot of the machine this is; where the service manager hides it all are one, and every start counts."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def load_models(

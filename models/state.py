@@ -87,7 +87,7 @@ class State(Frozen):
             "because": because,
             "on_probation": on_probation and proven is not None,
             "waiting": None,  # whatever waited: this was decided later
-            "shadow": None if version == self.shadow else self.shadow,
+            "shadow": self._shadow_beside(version),
             **_NO_STARTS,
         }
         return self.model_copy(update=update).noted("activated", version, now, because)
@@ -147,6 +147,7 @@ class State(Frozen):
             "active": self.previous,
             "previous": None,
             "because": None,
+            "shadow": self._shadow_beside(self.previous),
             "on_probation": False,
             "failed": {**self.failed, self.active: why},
             **_NO_STARTS,
@@ -161,8 +162,13 @@ class State(Frozen):
             "active": self.previous,
             "previous": self.active,
             "because": None,
+            "shadow": self._shadow_beside(self.previous),
             "on_probation": False,
             "waiting": None,
             **_NO_STARTS,
         }
         return self.model_copy(update=update).noted("rolled_back", self.active, now, why)
+
+    def _shadow_beside(self, active: str | None) -> str | None:
+        """The version in shadow, unless it is to be in force."""
+        return None if self.shadow == active else self.shadow

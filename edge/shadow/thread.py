@@ -84,7 +84,7 @@ class Shadow:
         """A frame whose verdict has left. Never waits, never raises; the image is copied where it is taken."""
         verdict, image = judged.verdict, judged.grab.image
         if self._expected_s is None or image is None or verdict.reason in _NOBODYS_DOING:
-            return
+            return  # not ready, or nothing to compare
         if not self._has_room(verdict, self._expected_s):
             self._drop(verdict, "no_room")
             return
@@ -197,8 +197,9 @@ class Shadow:
 
     def _drop(self, verdict: Verdict, why: str) -> None:
         self._metrics.shadow_dropped(verdict.camera, why)
-        with self._changed:
-            self._dropped[Dropped(str(verdict.bundle), str(self._digest), verdict.camera, why)] += 1
+        if (digest := self._digest) is not None:
+            with self._changed:
+                self._dropped[Dropped(str(verdict.bundle), digest, verdict.camera, why)] += 1
 
     def _flush(self) -> None:
         with self._changed:

@@ -12,6 +12,7 @@ BENCHMARKS = (
     "cameras",
     "overload",
     "install",
+    "shadow",
     "memory",
     "coreset",
     "precision",

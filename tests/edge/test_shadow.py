@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,11 @@ EVER = EvidenceConfig(max_age_days=1e6)
 NOBODY = ReviewConfig(band=(1, 1), share=0)
 
 
+def until(condition: Callable[[], object]) -> None:
+    """A candidate has what nobody else wants of the processor: on a busy machine that may be little."""
+    wait_for(condition, 150)
+
+
 class Line:
     """An engine that leaves time, or none."""
 
@@ -60,6 +65,7 @@ class Rig:
             self.store, self._setup, self.line, Records(self.path), self.evidence, self.metrics, self.stop
         )
         self._seq = 0
+        self._before: dict[tuple[str, ...], float] = {}
 
     def _setup(self, digest: str) -> Setup:
         return Setup(
@@ -84,17 +90,29 @@ class Rig:
         self.shadow.offer(self.judged(patch, camera))
 
     def count(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(f"mekiki_shadow_{name}", labels) or 0.0
+        """The sum of a metric over all its series that have these labels, since the last `settle`."""
+        families = self.metrics.registry.collect()
+        samples = [sample for family in families for sample in family.samples if sample.name == f"mekiki_shadow_{name}"]
+        found = [sample for sample in samples if labels.items() <= sample.labels.items()]
+        return sum(one.value - self._before.get((one.name, *one.labels.values()), 0.0) for one in found)
 
     def said(self, **labels: str) -> float:
         """How many parts a candidate judged, by these labels."""
-        metrics = (family for family in self.metrics.registry.collect() if family.name == "mekiki_shadow_verdicts")
-        samples = (sample for family in metrics for sample in family.samples if sample.name.endswith("_total"))
-        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+        return self.count("verdicts_total", **labels)
+
+    def settle(self) -> "Rig":
+        """As if nothing had been judged yet."""
+        self.line.is_idle, self.line.seconds = True, 0.0
+        until(lambda: self.shadow._waiting is None and not self.shadow._at_work)
+        self.shadow._taken.clear()
+        families = self.metrics.registry.collect()
+        samples = [sample for family in families for sample in family.samples if sample.name.endswith("_total")]
+        self._before = {(one.name, *one.labels.values()): one.value for one in samples}
+        return self
 
     def begin(self, bundle: Path) -> str:
         digest = self.store.shadow(self.store.add(bundle).digest).digest
-        wait_for(lambda: self.count("up", bundle=digest) == 1)
+        until(lambda: self.count("up", bundle=digest) == 1)
         return digest
 
     @contextlib.contextmanager
@@ -119,6 +137,19 @@ def rig(tmp_path, bundle) -> Iterator[Rig]:
 
 
 @pytest.fixture(scope="module")
+def begun(tmp_path_factory, bundle, newer) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("begun"), bundle).running() as rig:
+        rig.begin(newer)
+        yield rig
+
+
+@pytest.fixture
+def ready(begun) -> Rig:
+    """One whose candidate judges, and has judged nothing."""
+    return begun.settle()
+
+
+@pytest.fixture(scope="module")
 def blind(tmp_path_factory) -> Path:
     """Nothing is ng to it."""
     return tiny.make_bundle(tmp_path_factory.mktemp("blind") / "blind.bundle", threshold=0.95)
@@ -128,11 +159,11 @@ def asked(judged: Judged, health=None) -> Asked:
     return Asked(verdict=judged.verdict, height_px=tiny.SIDE_PX, width_px=tiny.SIDE_PX, health=health)
 
 
-def test_a_candidate_says_what_it_would_have_said_in_force(tmp_path, bundle, rig):
+def test_a_candidate_says_what_it_would_have_said_in_force(tmp_path, ready):
     """The same model as the active one differs in nothing but its stages; one with limits looks at the picture too."""
     for patch in (tiny.OK, tiny.NG):
-        active = rig.judged(patch)
-        again = judge(Inspector("E"), rig.model, asked(active), active.grab.image)
+        active = ready.judged(patch)
+        again = judge(Inspector("E"), ready.model, asked(active), active.grab.image)
         assert again.verdict.model_copy(update={"stages": active.verdict.stages}) == active.verdict
     dark = tiny.make_bundle(tmp_path / "dark.bundle", health=tiny.limits(brightness=Range(low=100, high=200)))
     model = prepare(open_bundle(dark), "CPU", InferenceConfig(), SIZES, 1)
@@ -145,81 +176,77 @@ def test_where_it_says_otherwise_is_counted_and_kept_with_both_heatmaps(rig, bli
     digest = rig.begin(blind)
     for active, patch in (("ok", tiny.OK), ("ng", tiny.NG)):
         rig.offer(patch)
-        wait_for(lambda active=active: rig.said(active=active, candidate="ok") == 1)
+        until(lambda active=active: rig.said(active=active, candidate="ok") == 1)
     folder = rig.path.parent / "evidence"
-    wait_for(lambda: len(list(folder.rglob("*.json"))) == 1)
+    until(lambda: len(list(folder.rglob("*.json"))) == 1)
     (stem,) = {path.name.partition(".")[0] for path in folder.rglob("*.*") if path.is_file()}
     files = {path.name.removeprefix(stem): path for path in folder.rglob("*.*") if path.is_file()}
     assert set(files) == {".png", ".json", ".shadow", ".active.jpg", ".shadow.jpg"}
     verdicts = [json.loads(files[ending].read_bytes()) for ending in (".json", ".shadow")]
     assert [verdict["outcome"] for verdict in verdicts] == ["ng", "ok"]
     assert [verdict["bundle"] for verdict in verdicts] == [rig.active.digest, digest]
-    wait_for(lambda: reports(rig.path)[0].judged == 2)
+    until(lambda: reports(rig.path)[0].judged == 2)
     (difference,) = reports(rig.path)[0].differences
     assert folder / Path(difference.evidence).relative_to("evidence") == files[".png"].with_suffix("")
 
 
-def test_a_frame_waits_while_the_line_is_busy_and_those_that_find_one_waiting_are_dropped_and_counted(rig, newer):
-    rig.begin(newer)
-    rig.line.is_idle = False
+def test_a_frame_waits_while_the_line_is_busy_and_those_that_find_one_waiting_are_dropped_and_counted(ready):
+    ready.line.is_idle = False
     for _ in range(5):
-        rig.offer()
-    assert rig.count("dropped_total", camera="top", why="line") == 4
+        ready.offer()
+    assert ready.count("dropped_total", camera="top", why="line") == 4
     time.sleep(0.1)
-    assert rig.said() == 0
-    rig.line.is_idle = True
-    wait_for(lambda: rig.said() == 1)
+    assert ready.said() == 0
+    ready.line.is_idle = True
+    until(lambda: ready.said() == 1)
 
 
-def test_a_camera_that_is_always_first_is_not_the_only_one_that_is_looked_at(rig, newer):
-    rig.begin(newer)
+def test_a_camera_that_is_always_first_is_not_the_only_one_that_is_looked_at(ready):
     for number in range(1, 5):
-        rig.line.is_idle = False
-        rig.offer(camera="top")
-        rig.offer(camera="side")
-        rig.line.is_idle = True
-        wait_for(lambda number=number: rig.said() == number)
-    assert rig.said(camera="side") == 2
+        ready.line.is_idle = False
+        ready.offer(camera="top")
+        ready.offer(camera="side")
+        ready.line.is_idle = True
+        until(lambda number=number: ready.said() == number)
+    assert ready.said(camera="side") == 2
 
 
-def test_parts_about_which_no_model_was_asked_are_none_of_its_business(rig, newer):
-    rig.begin(newer)
-    rig.line.is_idle = False
+def test_parts_about_which_no_model_was_asked_are_none_of_its_business(ready):
+    ready.line.is_idle = False
     for reason in ("deadline", "overload", "camera_fault"):
-        judged = rig.judged()
+        judged = ready.judged()
         late = judged.verdict.model_copy(update={"outcome": "unknown", "reason": reason})
-        rig.shadow.offer(Judged(late, judged.grab))
-    rig.offer()  # would be dropped if one of them waited
-    assert rig.count("dropped_total", camera="top", why="line") == 0
+        ready.shadow.offer(Judged(late, judged.grab))
+    ready.offer()  # would be dropped if one of them waited
+    assert ready.count("dropped_total", camera="top", why="line") == 0
 
 
-def test_a_device_that_gives_nobody_the_right_of_way_is_shared_where_the_deadline_has_room_for_both(rig, newer):
-    rig.begin(newer)
-    rig.line.is_idle, rig.line.seconds = False, 0.05
+def test_a_device_that_gives_nobody_the_right_of_way_is_shared_where_the_deadline_has_room_for_both(ready):
+    ready.line.is_idle, ready.line.seconds = False, 0.05
 
     def offer(deadline_s: float | None) -> None:
-        judged = rig.judged()
+        judged = ready.judged()
         verdict = judged.verdict.model_copy(update={"device": "GPU.0", "deadline_s": deadline_s})
-        rig.shadow.offer(Judged(verdict, judged.grab))
+        ready.shadow.offer(Judged(verdict, judged.grab))
 
     offer(None)
     offer(0.05)
-    assert rig.count("dropped_total", camera="top", why="no_room") == 2
+    assert ready.count("dropped_total", camera="top", why="no_room") == 2
     offer(5.0)
-    assert rig.count("dropped_total", camera="top", why="no_room") == 2
+    assert ready.count("dropped_total", camera="top", why="no_room") == 2
 
 
 def test_a_candidate_that_cannot_judge_is_ended_with_its_reason_and_nothing_else_happens(rig, tmp_path, newer, new):
     wrong = rig.store.add(tiny.make_bundle(tmp_path / "wrong.bundle", golden_error=0.1)).digest
     rig.store.shadow(wrong)
-    wait_for(lambda: rig.store.state().shadow is None)
+    until(lambda: rig.store.state().shadow is None)
     event = rig.store.state().history[-1]
     assert (event.step, event.version) == ("shadow_ended", wrong)
     assert "do not use this bundle on this device" in event.why
     assert rig.store.state().active == rig.active.digest
     damaged = rig.store.shadow(rig.store.add(newer).digest).digest
     flip(rig.store.root / "versions" / damaged / MODEL_BIN)
-    wait_for(lambda: rig.store.state().shadow is None)
+    until(lambda: rig.store.state().shadow is None)
 
 
 def test_a_candidates_process_that_dies_ends_the_shadow_and_is_said(rig, newer, new):
@@ -228,7 +255,7 @@ def test_a_candidates_process_that_dies_ends_the_shadow_and_is_said(rig, newer, 
         if b"edge.shadow.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
     rig.offer()
-    wait_for(lambda: rig.store.state().shadow is None)
+    until(lambda: rig.store.state().shadow is None)
     assert rig.store.state().history[-1].why.startswith("its process died (SIGKILL)")
     assert rig.count("up", bundle=new) == 0
 
@@ -244,10 +271,10 @@ def test_its_process_has_the_lowest_priority_and_goes_when_it_is_stopped_or_anot
     assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
     rig.begin(blind)
-    wait_for(lambda: len(processes()) == 1)
+    until(lambda: len(processes()) == 1)
     assert processes() != [pid]
     rig.store.end_shadow()
-    wait_for(lambda: processes() == [])
+    until(lambda: processes() == [])
 
 
 def configure(box: Box) -> Store:
@@ -274,7 +301,7 @@ def test_the_verdicts_of_a_box_are_the_same_with_a_candidate_and_what_it_said_ou
         alone = subscriber.take(20)
         assert main(["model", "shadow", str(blind), "--config", str(box.config)]) == 0
         assert capsys.readouterr().out.splitlines()[-1].startswith(f"shadow {candidate[:12]}; see")
-        wait_for(lambda: box.metric("mekiki_shadow_verdicts_total", active="ng", candidate="ok") > 3)
+        until(lambda: box.metric("mekiki_shadow_verdicts_total", active="ng", candidate="ok") > 3)
         beside = subscriber.there()
         process.terminate()
         assert process.wait(20) == 0
@@ -284,9 +311,9 @@ def test_the_verdicts_of_a_box_are_the_same_with_a_candidate_and_what_it_said_ou
     before = reports(box.folder / "state" / "shadow.db")[0]
     assert before.table["ng"]["ok"] > 3
     with Subscriber(box.address), box.daemon():
-        wait_for(lambda: reports(box.folder / "state" / "shadow.db")[0].judged > before.judged)
+        until(lambda: reports(box.folder / "state" / "shadow.db")[0].judged > before.judged)
         assert main(["model", "shadow", "--stop", "--config", str(box.config)]) == 0
-        wait_for(lambda: box.metric("mekiki_shadow_up") == 0)
+        until(lambda: box.metric("mekiki_shadow_up") == 0)
     assert [event.step for event in store.state().history if event.version == candidate] == [
         "staged", "qualified", "shadowed", "shadow_ended",
     ]  # fmt: skip

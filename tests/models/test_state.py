@@ -108,6 +108,13 @@ def test_one_version_looks_on_until_it_is_ended_or_comes_into_force():
         state.shadowed(A, NOW)
 
 
+def test_one_that_looks_on_and_comes_back_into_force_looks_on_no_more():
+    state = on_trial().shadowed(A, NOW)
+    assert state.rolled_back(NOW).shadow is None
+    assert state.given_up(NOW, "late").shadow is None
+    assert on_trial().shadowed(C, NOW).given_up(NOW, "late").shadow == C
+
+
 @pytest.mark.parametrize("state", [State(), State().activated(A, NOW)])
 def test_without_a_probation_nothing_is_committed_or_given_up(state):
     assert state.committed(NOW, "x") == state.given_up(NOW, "x") == state
