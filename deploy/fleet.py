@@ -70,8 +70,17 @@ def _rows(box: str, status: BoxStatus) -> Iterator[list[str]]:
             (store.active or "")[:12],
             _last(status, store),
             size(status.free_bytes),
-            store.why or "",
+            "; ".join(_notes(store)),
         ]
+
+
+def _notes(store: StoreStatus) -> Iterator[str]:
+    if store.waiting is not None:
+        yield f"{store.waiting[:12]} waits until the line stops"
+    if store.shadow is not None:
+        yield f"{store.shadow[:12]} in shadow"
+    if store.why is not None:
+        yield store.why
 
 
 def _last(status: BoxStatus, store: StoreStatus | None) -> str:

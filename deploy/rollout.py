@@ -85,17 +85,12 @@ class Rollout:
             case "ask":
                 self._asked(row, said)
             case "send":
-                found = re.search(r"Literal data: ([\d,]+)", said.stdout)
-                sent = int(found[1].replace(",", "")) if found else self._bytes
-                rest = "" if sent >= self._bytes else f" of {size(self._bytes)}; the rest was there"
-                self._line(said.box, f"sent {size(sent)}{rest}")
-            case "install" | "shadow":
-                words = (said.stdout.strip().splitlines() or ["done"])[-1]
-                row.version = row.version if self._plan.shadow else self._bundle.digest
-                row.state = "in shadow" if self._plan.shadow else "active"
-                if "on probation" in words:
-                    row.state = "on probation"
-                self._line(said.box, words)
+                self._sent(said)
+            case "install":
+                self._installed(row, said)
+            case "shadow":
+                row.state = "in shadow"
+                self._line(said.box, _last_line(said.stdout))
             case "wait":
                 self._waited(row, said)
 
@@ -104,13 +99,29 @@ class Rollout:
         store = status.stores[0] if status and len(status.stores) == 1 else None
         if store is None:
             return
-        row.version = store.active
-        if store.active == self._bundle.digest:
-            row.state = store.standing
-            row.about = "had it already"
-            self._line(said.box, f"has {self._bundle.digest[:12]} already: {store.standing}")
+        version, row.version = self._bundle.digest, store.active
+        there = "in shadow" if self._plan.shadow else "waiting"
+        roles = {store.shadow if self._plan.shadow else store.waiting: there, store.active: store.standing}
+        if version in roles:
+            row.state, row.about = roles[version], "had it already"
+            self._line(said.box, f"has {version[:12]} already: {row.state}")
         else:
-            self._line(said.box, f"{_now(store)}; {self._bundle.digest[:12]} goes there, {size(self._bytes)}")
+            self._line(said.box, f"{_now(store)}; {version[:12]} goes there, {size(self._bytes)}")
+
+    def _sent(self, said: Said) -> None:
+        found = re.search(r"Literal data: ([\d,]+)", said.stdout)
+        sent = int(found[1].replace(",", "")) if found else self._bytes
+        rest = "" if sent >= self._bytes else f" of {size(self._bytes)}; the rest was there"
+        self._line(said.box, f"sent {size(sent)}{rest}")
+
+    def _installed(self, row: _Row, said: Said) -> None:
+        words = _last_line(said.stdout)
+        if words.startswith("waiting"):  # until the line stops
+            row.state = "waiting"
+        else:
+            row.state = "on probation" if "on probation" in words else "active"
+            row.version = self._bundle.digest
+        self._line(said.box, words)
 
     def _waited(self, row: _Row, said: Said) -> None:
         status = status_of(said)
@@ -132,13 +143,15 @@ class Rollout:
 
     def _fail(self, row: _Row, said: Said) -> None:
         row.failed = True
-        row.state = "unreachable" if said.how == "unreachable" else "failed"
         row.about = in_words(said)
-        if said.task == "wait" and said.how == "failed" and said.rc == 0:
-            row.state = "on probation"
-            row.about = f"not proved within {self._plan.wait_s:.0f} s; see that its line runs, then push again to go on"
-        if said.task == "prove":
+        if said.how == "unreachable":
+            row.state = "unreachable"
+        elif said.task == "prove":
             row.state = "rolled back"
+        elif said.task != "wait" or said.rc != 0:
+            row.state = "failed"
+        else:  # it stands as it stood
+            row.about = f"not proved within {self._plan.wait_s:.0f} s; see that its line runs, then push again to go on"
         self._line(said.box, f"{row.state.upper()}: {row.about}")
 
     def _line(self, box: str, words: str) -> None:
@@ -167,6 +180,10 @@ def status_of(said: Said) -> BoxStatus | None:
         return BoxStatus.model_validate_json(said.stdout)
     except ValidationError:
         return None
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["done"])[-1]
 
 
 def _now(store: StoreStatus) -> str:

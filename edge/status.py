@@ -53,6 +53,10 @@ def lines_of(status: BoxStatus) -> Iterator[str]:
         version = "" if one.active is None else f" {one.active[:12]} {one.about or ''}".rstrip()
         why = "" if one.why is None else f": {one.why}"
         yield f"store {one.store} ({', '.join(one.cameras)}):{version} {one.standing}{why}"
+        if one.waiting is not None:
+            yield f"store {one.store}: {one.waiting[:12]} waits until the line stops"
+        if one.shadow is not None:
+            yield f"store {one.store}: {one.shadow[:12]} judges in shadow"
     for name, verdict in status.cameras.items():
         words = "no verdict yet" if verdict is None else _words(verdict)
         yield f"camera {name}: {words}"
@@ -97,6 +101,8 @@ def _store(store: Store, cameras: list[str]) -> StoreStatus:
         signature=signature,
         about=about,
         previous=state.previous,
+        waiting=None if state.waiting is None else state.waiting.version,
+        shadow=state.shadow,
         failed=state.failed,
         last=tuple(StepSaid(**event.model_dump()) for event in state.history[-_STEPS:]),
     )

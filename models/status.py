@@ -42,6 +42,8 @@ class StoreStatus(_Said):
     signature: str | None = None  # sha256 of the active version's model.sig
     about: str | None = None  # what the active version is: family/model, product
     previous: str | None = None
+    waiting: str | None = None  # the version that comes into force when the line stops
+    shadow: str | None = None  # the version that judges beside the active one
     failed: dict[str, str] = {}  # versions that went back from a probation here, and why
     last: tuple[StepSaid, ...] = ()  # the newest steps, the newest last
 

@@ -12,6 +12,7 @@ BENCHMARKS = (
     "cameras",
     "overload",
     "install",
+    "push",
     "shadow",
     "memory",
     "coreset",

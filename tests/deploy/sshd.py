@@ -153,7 +153,7 @@ class Plant:
         """Exit code, stdout, stderr."""
         process = self.popen(*arguments)
         try:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=170)
         finally:
             process.kill()
         return process.returncode, out, err

@@ -186,3 +186,20 @@ def test_a_canary_that_rolls_itself_back_on_its_line_stops_the_roll_out(plant, o
     assert (rows["b"], rows["c"]) == ("untouched", "untouched")
     assert active(plant) == [old] * 3
     assert json.dumps(plant.boxes["a"].store.state().failed).count("ng of ") == 1
+
+
+@pytest.mark.slow
+def test_in_shadow_it_acts_on_nothing_and_where_the_line_holds_it_back_it_waits(plant, newer, old, new):
+    """Run again, neither is sent again."""
+    for _ in range(2):
+        code, out, _ = plant.run("push", newer, "--to", plant.inventory, "--shadow", "--group", "a:b")
+        assert (code, active(plant)) == (0, [old] * 3)
+    assert rows_of(out) == dict.fromkeys(["a", "b"], f"in shadow {old[:12]} had it already")
+    assert [box.store.state().shadow for box in plant.boxes.values()] == [new, new, None]
+    plant.boxes["c"].box.write_folder("line", head='store = "store"', tables='[activation]\nhold = "running"')
+    for _ in range(2):
+        code, out, _ = plant.run("push", newer, "--to", plant.inventory, "--no-wait", "--group", "c")
+    assert (code, rows_of(out)) == (0, {"c": f"waiting {old[:12]} had it already"})
+    status = plant.run("status", "--to", plant.inventory)[1]
+    assert f"{new[:12]} in shadow" in rows_of(status)["a"]
+    assert f"{new[:12]} waits until the line stops" in rows_of(status)["c"]
