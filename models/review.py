@@ -75,6 +75,8 @@ def objection(outcome: Outcome, said: Said, kind: str | None = None) -> str | No
         return "the verdict is ok, nothing was rejected; say missed_defect or agree"
     if (outcome, said) == ("ng", "missed_defect"):
         return "the verdict is ng, nothing was missed; say agree or false_reject"
+    if kind is not None and kind.lower() == "good":
+        return "good is no kind of defect; say false_reject, or leave it out"
     if kind is not None and truth_of(outcome, said) != "defect":
         return f"{said} of {outcome} is no defect, and takes no kind of defect; leave it out"
     return None

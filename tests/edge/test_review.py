@@ -133,6 +133,7 @@ def test_a_part_is_found_by_its_key_its_name_and_its_part_id(state, review):
         (["PART", "--say", "missed_defect", "--by", "sato"], "the verdict is ng, nothing was missed"),
         (["PART", "--say", "false_reject", "--by", "sato", "--kind", "scratch"], "takes no kind of defect"),
         (["PART", "--say", "agree", "--by", "sato", "--kind", "../x"], "kind: String should match pattern"),
+        (["PART", "--say", "agree", "--by", "sato", "--kind", "good"], "good is no kind of defect"),
         (["PART", "--say", "undo", "--by", "sato"], "sato has no answer there"),
         (["PART", "--say", "agree", "--by", " "], "by: String should have at least 1 character"),
         (["PART", "--say", "agree"], "--by: who answers?"),

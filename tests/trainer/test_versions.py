@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from models.files import sha256_of
+from models.prediction import Image
 from tests import tiny
 from tests.trainer.pulled import PulledBox, noise
 from trainer.cli import main
 from trainer.dataset import scan
+from trainer.study.sheet import NEAR, look_bits
 from trainer.versions.store import DatasetStore
 
 
@@ -189,6 +191,27 @@ def test_a_picture_that_only_looks_alike_is_a_leak_too_unless_near_says_else(dat
     left = {item["said_by"][0]["path"] for item in snapshot(store, "v1")["items"]}
     assert "train/good/000.png" not in left
     assert "test/good/again.png" in left
+
+
+def mixed(share: float) -> Image:
+    """From one noise to another."""
+    return np.asarray((1 - share) * noise(0) + share * noise(1), np.uint8)
+
+
+def test_a_new_picture_between_an_old_one_to_learn_from_and_one_to_test_on_is_left_out(dataset, tmp_path):
+    def apart(share: float) -> int:
+        return int(np.sum(look_bits(mixed(share)) != look_bits(noise(0))))
+
+    far = next(share for share in np.arange(0, 0.5, 0.01) if apart(share) > NEAR)
+    assert int(np.sum(look_bits(mixed(far / 2)) != look_bits(mixed(far)))) <= NEAR
+    tiny.write_image(tmp_path / "a/train/good/0.png", noise(0))
+    tiny.write_image(tmp_path / "a/test/good/1.png", mixed(far))
+    dataset("add", tmp_path / "a")
+    assert dataset("snapshot")[0] == 0
+    tiny.write_image(tmp_path / "b/good/2.png", mixed(far / 2))
+    dataset("add", tmp_path / "b")
+    assert "look like one to test on" in dataset("snapshot")[2]
+    assert "nothing has changed since snapshot v1" in dataset("snapshot", "--leave-out", "leaks")[1]
 
 
 def test_what_was_tested_on_once_is_never_learned_from(dataset, tmp_path, store):

@@ -43,7 +43,6 @@ def assign(items: Sequence[Labelled], before: Mapping[str, Role], near: int, tes
         return Roles({}, ())
     alike = bits_apart([_bits(item) for item in items]) <= near
     fixed = [_fixed(item, before) for item in items]
-    leaks = [*_torn(items, fixed), *_leaks(items, fixed, alike, before)]
     roles: dict[str, Role] = {}
     n_drawn: Counter[str] = Counter()
     for group in sorted(_groups(alike), key=lambda group: items[group[0]].picture.pixels):
@@ -53,6 +52,7 @@ def assign(items: Sequence[Labelled], before: Mapping[str, Role], near: int, tes
         n_drawn[label] += not told
         for index in group:
             roles[items[index].picture.pixels] = fixed[index][0] if fixed[index] else usual
+    leaks = [*_torn(items, fixed), *_leaks(items, [roles[item.picture.pixels] for item in items], fixed, alike, before)]
     return Roles(roles, tuple(leaks))
 
 
@@ -71,18 +71,20 @@ def _torn(items: Sequence[Labelled], fixed: Sequence[tuple[Role, ...]]) -> list[
 
 def _leaks(
     items: Sequence[Labelled],
+    roles: Sequence[Role],
     fixed: Sequence[tuple[Role, ...]],
     alike: _Bits,
     before: Mapping[str, Role],
 ) -> list[Leak]:
+    """To be left out is what no earlier snapshot has; of two such ones that for which nothing says what it is for."""
     found = []
     for i, j in np.argwhere(alike):
-        if fixed[i] == ("train",) and fixed[j] == ("test",):
-            first, second = items[i], items[j]
-            if {first.picture.pixels, second.picture.pixels} <= before.keys():
-                continue  # an earlier snapshot was told to bear with these two
-            newer = second if first.picture.pixels in before else first
-            found.append(Leak(first, second, newer))
+        if (roles[i], roles[j]) != ("train", "test"):
+            continue
+        is_old = [items[k].picture.pixels in before for k in (i, j)]
+        if not all(is_old):  # of two old ones an earlier snapshot was told to bear with them
+            newer = j if is_old[0] or (fixed[i] and not fixed[j] and not is_old[1]) else i
+            found.append(Leak(items[i], items[j], items[newer]))
     return found
 
 
