@@ -71,7 +71,8 @@ def add_wanted(parser: Parser) -> None:
         type=whole,
         default=argparse.SUPPRESS,
         metavar="BITS",
-        help="pictures that differ in so many of 255 bits or fewer look alike, and lie on one side (10)",
+        help="pictures that differ in so many of 255 bits or fewer look alike, and lie on one side (as in the snapshot "
+        "before; 10)",
     )
     parser.add_argument(
         "--leave-out",

@@ -55,7 +55,7 @@ def pulled(tmp_path_factory) -> Path:
 
 
 def arguments(fitted: Fitted, store: Path, out: Path, *more: object) -> list[str]:
-    always = ["--from", fitted.out, "--dataset", store, "--out", out, "--weights", fitted.weights, "--near", "0"]
+    always = ["--from", fitted.out, "--dataset", store, "--out", out, "--weights", fitted.weights]
     return [str(argument) for argument in ["retrain", *always, *more]]
 
 

@@ -23,7 +23,7 @@ class Wanted:
     """How to make a snapshot."""
 
     name: str | None = None  # None: v1, v2, ...
-    near: int = NEAR
+    near: int | None = None  # None: that of the snapshot before, or trainer/study/sheet.py's
     test_share: float = TEST_SHARE  # of the pictures for which nothing says what they are for
     leave_out: frozenset[str] = frozenset()  # of "conflicts", "leaks": what is left out instead of refused
 
@@ -41,7 +41,9 @@ def make_snapshot(store: DatasetStore, wanted: Wanted, say: Say) -> Snapshot:
     earlier = store.snapshots()
     items = _without_conflicts(known(store), wanted, say)
     before: dict[str, Role] = {item.pixels: item.role for snapshot in earlier for item in snapshot.items}
-    roles = assign(items, before, wanted.near, wanted.test_share)
+    usual = earlier[-1].near if earlier else NEAR
+    near = usual if wanted.near is None else wanted.near
+    roles = assign(items, before, near, wanted.test_share)
     left_out = _refused_leaks(roles.leaks, wanted, say)
     taken = [item for item in items if item.picture.pixels not in left_out]
     if not taken:
@@ -54,7 +56,7 @@ def make_snapshot(store: DatasetStore, wanted: Wanted, say: Say) -> Snapshot:
         name=wanted.name or _next_name(earlier),
         created_at=datetime.now(UTC),
         parent=earlier[-1].name if earlier else None,
-        near=wanted.near,
+        near=near,
         items=parts,
     )
     store.write(snapshot)
