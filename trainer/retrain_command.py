@@ -43,4 +43,4 @@ def _retrain(arguments: argparse.Namespace) -> int:
     options = Options(**given, added=arguments.add, wanted=wanted_of(arguments))
     match = retrain(options, partial(print, flush=True, file=sys.stderr if arguments.json else sys.stdout))
     print(match.model_dump_json(indent=1) if arguments.json else in_words(match, options))
-    return DONE if match.everything.decision == "better" else NOT_BETTER
+    return DONE if match.decision == "better" else NOT_BETTER

@@ -90,6 +90,8 @@ def test_a_challenger_that_learned_the_new_light_is_called_better(challenged):
     assert match["snapshot"] == "v2"
     assert sum(part["is_new"] for part in match["parts"]) == (N_LIT + 4) // 2
     assert match["frozen"]["n_good"] == 4
+    assert match["decision"] == "better"
+    assert match["n_chosen"] == (N_LIT + 4) // 2, "the box asked for what the champion had said"
     assert match["n_seen"] == 8, "the champion's threshold was put by its test pictures"
 
 

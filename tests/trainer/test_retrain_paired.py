@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from trainer.retrain.match import decide
 from trainer.retrain.paired import LEVEL, Pair, compare
 
 GOOD, BAD = False, True
@@ -79,3 +80,14 @@ def test_models_of_the_same_worth_are_seldom_called_better():
 def test_the_same_pairs_and_seed_give_the_same_result():
     some = pairs((10, GOOD, (0.5, 0.7)), (10, BAD, (0.6, 2)))
     assert compare(some, 3) == compare(some, 3)
+
+
+def test_what_the_frozen_test_part_contradicts_is_not_called_better():
+    new = pairs((20, GOOD, (1.5, 0.5)), (5, BAD, (2, 2)))
+    frozen = pairs((10, GOOD, (0.5, 0.5)), (9, BAD, (2, 2)), (1, BAD, (2, 0.9)))
+    lost = {"everything": compare(new + frozen[:-1]), "frozen": compare(frozen)}
+    assert lost["everything"].decision == "better"
+    decision, why = decide(lost)
+    assert decision == "not shown"
+    assert why.endswith("but it misses 1 defects of the frozen test part, the champion 0")
+    assert decide({"everything": lost["everything"], "frozen": compare(frozen[:-1])})[0] == "better"

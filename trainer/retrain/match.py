@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from models.scoring import judge
 from models.verdict import Outcome
 from trainer.dataset import GOOD
 from trainer.evaluate import NO_PART, Scored, figures, score_images
-from trainer.retrain.paired import Pair, Paired, compare
+from trainer.retrain.paired import Decision, Pair, Paired, compare
 from trainer.study.figures import auc_interval, share_interval
 from trainer.study.types import Interval
 from trainer.versions.store import DatasetStore
-from trainer.versions.types import Item, Snapshot
+from trainer.versions.types import FromReview, Item, Snapshot
 
 
 class Side(Frozen):
@@ -54,10 +54,13 @@ class Match(Frozen):
     parent: str | None
     champion: Side
     challenger: Side
-    everything: Paired  # what decides
+    decision: Decision
+    why: str
+    everything: Paired  # what decides, where `frozen` does not speak against it
     frozen: Paired | None  # of those in earlier snapshots; null where one kind is missing
     new: Paired | None  # newly reviewed
     n_left_out: int  # pictures that the champion learned from
+    n_chosen: int  # new ones that were asked about for the champion's score: that flatters the challenger
     n_seen: int  # pictures that placed the champion's threshold: its decisions on them flatter it
     notes: tuple[str, ...]
     parts: tuple[Part, ...]
@@ -70,6 +73,11 @@ class Test:
     items: tuple[Item, ...]
     new: frozenset[str]  # pixels
     n_left_out: int
+
+    @property
+    def n_chosen(self) -> int:
+        """New ones about which a box asked for what the champion had said of them."""
+        return sum(item.pixels in self.new and not _by_chance(item) for item in self.items)
 
     @property
     def is_enough(self) -> bool:
@@ -115,6 +123,19 @@ def play(store: DatasetStore, test: Test, champion: Bundle, challenger: Bundle) 
     return parts, {name: compare([_pair(part) for part in some]) for name, some in groups.items() if _has_both(some)}
 
 
+def decide(paired: Mapping[str, Paired]) -> tuple[Decision, str]:
+    """By everything. But new parts were mostly chosen for the champion's doubts: the frozen must not contradict."""
+    both, frozen = paired["everything"], paired.get("frozen")
+    if both.decision != "better" or frozen is None:
+        return both.decision, both.why
+    if frozen.decision == "worse":
+        return "not shown", f"{both.why}; but on the frozen test part it is {frozen.why}"
+    if frozen.missed[1] > frozen.missed[0]:
+        more = f"misses {frozen.missed[1]} defects of the frozen test part, the champion {frozen.missed[0]}"
+        return "not shown", f"{both.why}; but it {more}"
+    return both.decision, both.why
+
+
 def side_of(bundle: Bundle, parts: Sequence[Part], index: int) -> Side:
     """The figures of one of the two."""
     good = [part for part in parts if part.label == GOOD]
@@ -140,6 +161,11 @@ def _part(item: Item, is_new: bool, scored: tuple[Scored, Scored], bundles: tupl
         scores=(_told(scored[0]), _told(scored[1])),
         outcomes=(_outcome(scored[0], bundles[0]), _outcome(scored[1], bundles[1])),
     )
+
+
+def _by_chance(item: Item) -> bool:
+    reviews = [origin for origin in item.said_by if isinstance(origin, FromReview)]
+    return not reviews or any(origin.asked_for == "chance" for origin in reviews)
 
 
 def _told(scored: Scored) -> float | None:

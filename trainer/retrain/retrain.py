@@ -14,7 +14,7 @@ from models.errors import ConfigError
 from models.files import write_whole
 from trainer.export import refuse_existing
 from trainer.fit_command import run_fit
-from trainer.retrain.match import Match, play, side_of, test_of
+from trainer.retrain.match import Match, decide, play, side_of, test_of
 from trainer.retrain.paired import Paired
 from trainer.retrain.recipe import Recipe, recipe_of
 from trainer.retrain.report import REPORT, render
@@ -62,6 +62,7 @@ def retrain(options: Options, say: Say) -> Match:
         if challenger.manifest.training.weights.sha256 != champion.manifest.training.weights.sha256:
             notes.append("the weights that the fit began with are not those of the old bundle")
         parts, paired = play(store, test, champion, challenger)
+        decision, why = decide(paired)
         seen = set(champion.manifest.threshold.seen)
         match = Match(
             created_at=datetime.now(UTC),
@@ -69,10 +70,13 @@ def retrain(options: Options, say: Say) -> Match:
             parent=snapshot.parent,
             champion=side_of(champion, parts, 0),
             challenger=side_of(challenger, parts, 1),
+            decision=decision,
+            why=why,
             everything=paired["everything"],
             frozen=paired.get("frozen"),
             new=paired.get("new"),
             n_left_out=test.n_left_out,
+            n_chosen=test.n_chosen,
             n_seen=sum(part.picture in seen for part in parts),
             notes=tuple(notes),
             parts=tuple(parts),
@@ -105,8 +109,13 @@ def in_words(match: Match, options: Options) -> str:
     ]
     if match.n_seen:
         lines.append(f"note: {match.n_seen} of these placed the champion's threshold, which flatters the champion")
-    verdict = {"better": "BETTER", "worse": "WORSE", "not shown": "NOT SHOWN TO BE BETTER"}[both.decision]
-    lines += [f"challenger: {verdict}: {both.why}", f"bundle: {options.out}"]
+    if match.n_chosen:
+        lines.append(
+            f"note: about {match.n_chosen} of these the boxes asked for the champion's score or verdict, which "
+            "flatters the challenger; a larger [review] share asks more by chance"
+        )
+    verdict = {"better": "BETTER", "worse": "WORSE", "not shown": "NOT SHOWN TO BE BETTER"}[match.decision]
+    lines += [f"challenger: {verdict}: {match.why}", f"bundle: {options.out}"]
     return "\n".join([*lines, f"report: {options.out}.report/{REPORT}"])
 
 

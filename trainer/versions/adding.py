@@ -122,6 +122,7 @@ def _origin(box: str, answer: Review) -> FromReview:
         score=verdict.score,
         threshold=verdict.threshold,
         bundle=verdict.bundle,
+        asked_for=verdict.asked_for,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from models.base import Frozen, Sha256
-from models.review import Said
+from models.review import AskedFor, Said
 from models.verdict import Outcome
 
 # A label becomes the name of a folder; "good" is that of parts without a defect.
@@ -49,6 +49,7 @@ class FromReview(Frozen):
     score: float | None
     threshold: float | None
     bundle: Sha256 | None
+    asked_for: AskedFor | None = None  # why the box asked about this part; only "chance" is no choice by its score
 
 
 class FromPerson(Frozen):
