@@ -100,7 +100,10 @@ class ProbationConfig(Frozen):
     parts: int = Field(default=200, ge=0, le=100_000)  # verdicts; 0: no probation
     unknown_rise: float = Field(default=0.1, ge=0, le=1)  # by how much the share of unknown may rise
     late_rise: float = Field(default=0.05, ge=0, le=1)  # of those that missed their deadline
-    ng_rise: float = Field(default=0.2, ge=0, le=1)  # and of ng, up or down
+    ng_rise: float = Field(default=0.2, ge=0, le=1)  # and of ng
+    ng_fall: float = Field(
+        default=0.2, ge=0, le=1
+    )  # by how much it may fall; 1 where the one before rejects good parts
     starts: int = Field(default=3, ge=1)  # of the daemon within it; one more, and it goes back
 
 
