@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 TRUST = Path("/etc/mekiki/trust")
 _YEARS = 2  # that a new key is trusted for
+_CANARY, _BATCH, _WAIT_S = 1, 5, 1800
 _INVENTORIES = (".yml", ".yaml", ".ini")
 # What only boxes understand, and what it is when nobody gave it.
-_OF_BOXES = {"group": None, "canary": 1, "batch": 5, "wait": 1800, "shadow": False, "leave": None}
+_OF_BOXES = {"group": None, "canary": _CANARY, "batch": _BATCH, "wait": _WAIT_S, "shadow": False, "leave": None}
 _SPELT = {"leave": "from"}
 _say = functools.partial(print, flush=True)
 
@@ -71,12 +72,16 @@ def _add_push(subs: "argparse._SubParsersAction[Parser]") -> None:
     _add_place(push)
     _add_group(push)
     push.add_argument(
-        "--canary", type=_count, default=1, metavar="N", help="boxes that get it first, and prove it on their line (1)"
-    )
-    push.add_argument("--batch", type=positive_int, default=5, metavar="N", help="boxes at a time after them (5)")
+        "--canary", type=_count, default=_CANARY, metavar="N",
+        help=f"boxes that get it first, and prove it on their line ({_CANARY})",
+    )  # fmt: skip
     push.add_argument(
-        "--wait", type=_count, default=1800, metavar="SECONDS", help="at most, for a canary's probation to end (1800)"
+        "--batch", type=positive_int, default=_BATCH, metavar="N", help=f"boxes at a time after them ({_BATCH})"
     )
+    push.add_argument(
+        "--wait", type=_count, default=_WAIT_S, metavar="SECONDS",
+        help=f"at most, for a canary's probation to end ({_WAIT_S})",
+    )  # fmt: skip
     push.add_argument(
         "--no-wait", dest="wait", action="store_const", const=0, help="go on while the canaries are on probation"
     )
@@ -185,6 +190,7 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.place.is_file():
         from deploy.fleet import show_status
 
+        _refuse_of_a_store(arguments)
         show_status(_boxes(arguments), _say)
         return DONE
     from deploy.local import show_status as show_store
@@ -198,6 +204,7 @@ def _rollback(arguments: argparse.Namespace) -> int:
     if arguments.place.is_file():
         from deploy.fleet import roll_back
 
+        _refuse_of_a_store(arguments)
         roll_back(_boxes(arguments), arguments.leave, arguments.because, _say)
         return DONE
     from deploy.local import roll_back as roll_back_store
@@ -235,7 +242,10 @@ def _refuse_of_boxes(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_of_a_store(arguments: argparse.Namespace) -> None:
-    if arguments.keep_active:
+    """Options that mean nothing to boxes."""
+    if arguments.run is not _push and arguments.trust is not None:
+        raise ConfigError("--trust: each box goes by its own trusted keys; leave it out")
+    if arguments.run is _push and arguments.keep_active:
         raise ConfigError("--keep-active: for a store of this machine; on boxes, try a bundle with --shadow")
 
 

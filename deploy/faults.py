@@ -30,6 +30,7 @@ _ON_THE_WAY = (
 )
 _THERE = (
     _Known(r"rsync: (command )?not found|rsync: No such file", "has no rsync; install it there"),
+    _Known(r"Timed out after \d+ second", "did not answer in time; see what it is busy with, then run this again"),
     _Known(r"No space left on device", "its disk is full; free space there, then run this again"),
     _Known(r"invalid choice", "its mekiki is too old for this; upgrade it"),
     _Known(r"(not found|No such file or directory)$", "{0}; install mekiki there or set mekiki_edge in the inventory"),
@@ -42,7 +43,8 @@ _ANSIBLES = "Failed to connect to the host via ssh: "
 
 def in_words(said: Said) -> str:
     """One line about a step that failed, without the name of the box."""
-    text = "\n".join(filter(None, (said.stderr, said.stdout if said.rc else "", said.msg)))
+    msg = said.msg.replace("non-zero return code", "")  # Ansible's word for it says nothing
+    text = "\n".join(filter(None, (said.stdout if said.rc else "", said.stderr, msg)))
     if said.how == "unreachable" or said.rc == 255:
         return _first(_ON_THE_WAY, text) or f"cannot be reached: {_last_line(text)}"
     ours = re.findall(r"^mekiki-edge[\w ]*: (.+)$", said.stderr, re.MULTILINE)

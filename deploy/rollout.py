@@ -26,9 +26,9 @@ _UNTOUCHED = "untouched"
 class Plan:
     """How a bundle goes out."""
 
-    canary: int = 1  # boxes that get it first
-    batch: int = 5  # boxes at a time, after them
-    wait_s: float = 1800  # for the probation of each canary; 0: none
+    canary: int  # boxes that get it first
+    batch: int  # boxes at a time, after them
+    wait_s: float  # for the probation of each canary; 0: none
     shadow: bool = False
     older: str | None = None
 
@@ -102,7 +102,7 @@ class Rollout:
         version, row.version = self._bundle.digest, store.active
         there = "in shadow" if self._plan.shadow else "waiting"
         roles = {store.shadow if self._plan.shadow else store.waiting: there, store.active: store.standing}
-        if version in roles:
+        if version in roles and store.standing != "damaged":
             row.state, row.about = roles[version], "had it already"
             self._line(said.box, f"has {version[:12]} already: {row.state}")
         else:
@@ -136,7 +136,7 @@ class Rollout:
 
     def _again(self, said: Said) -> None:
         if said.task == "send":
-            self._line(said.box, f"was cut off ({in_words(said)}); goes on from there")
+            self._line(said.box, "was cut off; goes on from there")
         elif said.box not in self._waits:
             self._waits.add(said.box)
             self._line(said.box, f"proves it on its line, for {self._plan.wait_s:.0f} s at most")
@@ -167,10 +167,11 @@ class Rollout:
     def _refuse(self) -> None:
         failed = [box for box, row in self._rows.items() if row.failed]
         untouched = sum(row.state == _UNTOUCHED for row in self._rows.values())
-        if failed:
+        if failed or untouched:
+            what = f"stopped with {untouched} of {len(self._rows)} boxes untouched"
             raise MekikiError(
-                f"{', '.join(failed)}: failed, and the roll-out stopped with {untouched} of {len(self._rows)} boxes "
-                "untouched; mend it or leave it out (--group 'all:!NAME'), then push again to go on"
+                f"{', '.join(failed) or 'Ansible'}: failed, and the roll-out {what}; "
+                "mend it or leave it out (--group 'all:!NAME'), then push again to go on"
             )
 
 

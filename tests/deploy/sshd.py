@@ -33,9 +33,14 @@ Subsystem sftp internal-sftp
 
 def need_sshd() -> None:
     """Skips where boxes cannot be reached as they are on a line."""
+    need_ansible()
     for tool in ("sshd", "ssh", "ssh-keygen", "rsync"):
         if SSHD is None or (tool != "sshd" and shutil.which(tool) is None):
             pytest.skip(f"no {tool} here; install openssh-server and rsync")
+
+
+def need_ansible() -> None:
+    """Skips where nothing but a store of this machine can be reached."""
     pytest.importorskip("ansible", reason="ansible-core is not installed (the extra `deploy`)")
 
 

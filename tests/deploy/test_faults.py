@@ -38,7 +38,8 @@ def test_a_box_that_cannot_be_reached_says_why_and_what_to_do(msg, words):
         ({"rc": 2, "stderr": "mekiki-edge model: argument ACTION: invalid choice: 'shadow'"}, "its mekiki is too old"),
         ({"rc": 1, "stderr": "a warning\nmekiki-edge: x: wrong; do this\n"}, "x: wrong; do this"),
         ({"msg": "12 MB free at /s, the bundle wants 99 MB"}, "12 MB free at /s, the bundle wants 99 MB"),
-        ({"rc": 3}, "failed without a word"),
+        ({"msg": "Task failed: Timed out after 120 second(s)."}, "did not answer in time; see what it is busy with"),
+        ({"rc": 3, "msg": "non-zero return code"}, "failed without a word"),
     ],
 )  # fmt: skip
 def test_a_box_on_which_something_failed_says_what_in_one_line(said, words):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import open_bundle
+from models.bundle import MODEL_BIN, SIGNATURE, open_bundle
 from models.files import sha256_of
 from tests import tiny
 from tests.deploy.cutter import Cutter
 from tests.deploy.sshd import Plant, need_sshd
 from tests.edge.box import wait_for
+from tests.models.disk import flip
 from tests.models.test_bundle import edit
 from tests.signer import Signer
 
 NAMES = ["a", "b", "c"]
 LINE = '[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\nloop = true\nfps = 30\n'
 PADDING = 12_000_000
+WHY = "it's {{ no }} template, and costs $HOME"
 
 
 @pytest.fixture
@@ -77,10 +80,10 @@ def test_a_transfer_that_is_cut_off_goes_on_from_there_and_all_boxes_get_the_ver
     with Cutter(plant.boxes["a"].port, PADDING * 2 // 3) as cutter:
         plant.boxes["a"].ssh_port = cutter.port
         plant.write_inventory()
-        code, out, err = plant.run("push", big, "--to", plant.inventory, "--no-wait", "--batch", 2)
+        code, out, err = plant.run("push", big, "--to", plant.inventory, "--no-wait", "--older", WHY)
         assert (code, err) == (0, "")
         assert cutter.cuts == 1
-    assert "a  was cut off" in out
+    assert "a  was cut off; goes on from there" in out
     (sent,) = [line for line in out.splitlines() if line.startswith("a  sent ")]
     assert 3.0 < float(sent.split()[2]) < 9.0, "MB: of the 8 that went through, what was on its way was lost"
     assert "MB of 12.0 MB; the rest was there" in sent
@@ -160,14 +163,14 @@ def test_a_rollback_that_is_run_again_brings_no_box_forward(plant, newer, old):
     for box in plant.boxes.values():
         box.store.activate(box.store.add(newer).digest)
     plant.boxes["c"].stop()
-    assert plant.run("rollback", "--to", plant.inventory, "--because", "rejects good parts")[0] == 1
+    assert plant.run("rollback", "--to", plant.inventory, "--because", WHY)[0] == 1
     plant.boxes["c"].start()
     code, out, _ = plant.run("rollback", "--to", plant.inventory)
     assert code == 0
     assert {box: row.split()[0] for box, row in rows_of(out).items()} == {"a": "left", "b": "left", "c": "rolled"}
     assert active(plant) == [old] * 3
     history = plant.boxes["a"].store.state().history
-    assert (history[-1].step, history[-1].why) == ("rolled_back", "rejects good parts")
+    assert (history[-1].step, history[-1].why) == ("rolled_back", WHY)
 
 
 @pytest.mark.slow
@@ -186,6 +189,18 @@ def test_a_canary_that_rolls_itself_back_on_its_line_stops_the_roll_out(plant, o
     assert (rows["b"], rows["c"]) == ("untouched", "untouched")
     assert active(plant) == [old] * 3
     assert json.dumps(plant.boxes["a"].store.state().failed).count("ng of ") == 1
+
+
+@pytest.mark.slow
+def test_the_version_in_force_is_sent_again_where_it_is_damaged_or_signed_anew(plant, bundle, old, tmp_path):
+    flip(plant.boxes["a"].store.root / "versions" / old / MODEL_BIN)
+    code, out, _ = plant.run("push", bundle, "--to", plant.inventory)
+    assert code == 0
+    assert rows_of(out) == {"a": f"active {old[:12]}"} | dict.fromkeys(["b", "c"], f"active {old[:12]} had it already")
+    assert plant.boxes["a"].store.active().digest == old
+    signed = Signer(tmp_path / "signer", "line").sign(Path(shutil.copytree(bundle, tmp_path / "signed.bundle")))
+    assert plant.run("push", signed, "--to", plant.inventory, "--group", "a")[0] == 0
+    assert (plant.boxes["a"].store.root / "versions" / old / SIGNATURE).is_file()
 
 
 @pytest.mark.slow

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from edge.settings import load_settings
+from tests import tiny
+from tests.deploy.sshd import Plant, need_ansible, need_sshd
 from tests.edge.box import ROOT
 from tests.signer import Signer
 
 ANSIBLE = ROOT / "deploy" / "ansible"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub2JvZHkgaGFzIHRoZSBvdGhlciBoYWxm push"
-pytest.importorskip("ansible", reason="ansible-core is not installed (the extra `deploy`)")
+need_ansible()
 
 
 def playbook(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -82,13 +84,36 @@ def test_a_box_is_made_as_the_inventory_says_and_a_second_time_nothing_changes(i
     modes = {name: stat.S_IMODE((box / name).stat().st_mode) for name in ("etc/mekiki/secrets", "var/lib/mekiki")}
     assert modes == {"etc/mekiki/secrets": 0o700, "var/lib/mekiki": 0o750}
     assert [path.name for path in (box / "etc/mekiki/trust").iterdir()] == ["line-2026.pub"]
-    assert f"restrict {KEY}" in (box / "etc/mekiki/push_keys").read_text()
+    assert f"\nrestrict {KEY}\n" in (box / "etc/mekiki/push_keys").read_text()
     units = (box / "etc/systemd/system/mekiki-edge.service").read_text()
     assert units == (ROOT / "systemd/mekiki-edge.service").read_text()
+    assert _lets_in(box, tmp_path)
     (box / "etc/mekiki/trust/leaked.pub").write_text("")
-    assert " changed=1 " in recap(playbook("-i", inventory, "box.yml"))
+    assert " changed=2 " in recap(playbook("-i", inventory, "box.yml"))  # and the keys that were changed by hand
+    assert f"\nrestrict {KEY}\n" in (box / "etc/mekiki/push_keys").read_text()
     assert not (box / "etc/mekiki/trust/leaked.pub").exists()
     assert " changed=0 " in recap(playbook("-i", inventory, "box.yml"))
+
+
+def _lets_in(box: Path, tmp_path: Path) -> bool:
+    """Whether sshd takes the settings, and lets in who may push, by these settings alone."""
+    need_sshd()
+    bundle = tiny.make_bundle(tmp_path / "tiny.bundle")
+    (tmp_path / "plant").mkdir()
+    plant = Plant(tmp_path / "plant", bundle, ["a"])
+    keys = box / "etc/mekiki/push_keys"
+    keys.write_text(keys.read_text().replace(KEY, Path(f"{plant.key}.pub").read_text()))
+    dropped_in = (box / "etc/ssh/sshd_config.d/mekiki.conf").read_text().replace("/etc/mekiki/push_keys", str(keys))
+    (tmp_path / "plant/keys/authorized_keys").unlink()
+    with (tmp_path / "plant/a/sshd_config").open("a") as config:
+        config.write(dropped_in)
+    try:
+        plant.boxes["a"].start()
+        code, out, err = plant.run("push", bundle, "--to", plant.inventory)
+        assert code == 0, out + err
+        return plant.boxes["a"].active is not None
+    finally:
+        plant.close()
 
 
 def test_a_box_without_cameras_is_refused_before_anything_is_made(inventory, tmp_path):

@@ -27,7 +27,7 @@ DOCUMENTATION = """
     description:
         - One JSON object for each step on each host.
 """
-_KEPT = ("rc", "stdout", "stderr", "msg")
+_KEPT = ("stdout", "stderr", "msg")
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible is untyped
@@ -72,8 +72,10 @@ def _name(task: Task) -> str:
 
 
 def _result(result: CallbackTaskResult, how: str) -> None:
-    said = {key: result.result[key] for key in _KEPT if key in result.result}
-    _write({"box": result.host.get_name(), "task": _name(result.task), "how": how, **said})
+    said = {key: str(result.result[key]) for key in _KEPT if key in result.result}
+    code = result.result.get("rc")
+    rc = {"rc": code} if isinstance(code, int) else {}
+    _write({"box": result.host.get_name(), "task": _name(result.task), "how": how, **rc, **said})
 
 
 def _write(said: dict[str, Any]) -> None:
