@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from models.errors import ConfigError
 from models.files import write_whole
 from trainer.export import refuse_existing
 from trainer.fit_command import run_fit
-from trainer.retrain.match import Match, decide, play, side_of, test_of
+from trainer.retrain.match import Match, Test, decide, play, side_of, test_of
 from trainer.retrain.paired import Paired
 from trainer.retrain.recipe import Recipe, recipe_of
 from trainer.retrain.report import REPORT, render
@@ -59,28 +59,7 @@ def retrain(options: Options, say: Say) -> Match:
     notes = [*recipe.notes, *_missing(store, champion)]
     challenger = _fit(options, store, snapshot, recipe, say)
     try:
-        if challenger.manifest.training.weights.sha256 != champion.manifest.training.weights.sha256:
-            notes.append("the weights that the fit began with are not those of the old bundle")
-        parts, paired = play(store, test, champion, challenger)
-        decision, why = decide(paired)
-        seen = set(champion.manifest.threshold.seen)
-        match = Match(
-            created_at=datetime.now(UTC),
-            snapshot=snapshot.name,
-            parent=snapshot.parent,
-            champion=side_of(champion, parts, 0),
-            challenger=side_of(challenger, parts, 1),
-            decision=decision,
-            why=why,
-            everything=paired["everything"],
-            frozen=paired.get("frozen"),
-            new=paired.get("new"),
-            n_left_out=test.n_left_out,
-            n_chosen=test.n_chosen,
-            n_seen=sum(part.picture in seen for part in parts),
-            notes=tuple(notes),
-            parts=tuple(parts),
-        )
+        match = _match(store, snapshot, test, (champion, challenger), notes)
         write_whole(report / MATCH, match.model_dump_json(indent=1).encode() + b"\n")
         write_whole(report / REPORT, render(match, store).encode())
     except BaseException:
@@ -88,6 +67,35 @@ def retrain(options: Options, say: Say) -> Match:
         shutil.rmtree(report, ignore_errors=True)
         raise
     return match
+
+
+def _match(
+    store: DatasetStore, snapshot: Snapshot, test: Test, both: tuple[Bundle, Bundle], notes: Sequence[str]
+) -> Match:
+    """Champion and challenger on the test."""
+    champion, challenger = both
+    if challenger.manifest.training.weights.sha256 != champion.manifest.training.weights.sha256:
+        notes = [*notes, "the weights that the fit began with are not those of the old bundle"]
+    parts, paired = play(store, test, champion, challenger)
+    decision, why = decide(paired)
+    seen = set(champion.manifest.threshold.seen)
+    return Match(
+        created_at=datetime.now(UTC),
+        snapshot=snapshot.name,
+        parent=snapshot.parent,
+        champion=side_of(champion, parts, 0),
+        challenger=side_of(challenger, parts, 1),
+        decision=decision,
+        why=why,
+        everything=paired["everything"],
+        frozen=paired.get("frozen"),
+        new=paired.get("new"),
+        n_left_out=test.n_left_out,
+        n_chosen=test.n_chosen,
+        n_seen=sum(part.picture in seen for part in parts),
+        notes=tuple(notes),
+        parts=tuple(parts),
+    )
 
 
 def in_words(match: Match, options: Options) -> str:

@@ -76,10 +76,11 @@ def _add_folder(store: DatasetStore, folder: Path, added: Added) -> None:
 
 def _labelled(dataset: Dataset, *, has_roles: bool) -> list[tuple[Path, str, Role | None]]:
     """MVTec AD's layout names the roles, plain folders leave them open."""
-    train, test = ("train", "test") if has_roles else (None, None)
-    found: list[tuple[Path, str, Role | None]] = [(path, GOOD, train) for path in dataset.train_good]  # type: ignore[misc]
-    found += [(path, GOOD, test) for path in dataset.test_good]  # type: ignore[misc]
-    found += [(path, kind, test) for kind, paths in dataset.defects.items() for path in paths]  # type: ignore[misc]
+    train: Role | None = "train" if has_roles else None
+    test: Role | None = "test" if has_roles else None
+    found = [(path, GOOD, train) for path in dataset.train_good]
+    found += [(path, GOOD, test) for path in dataset.test_good]
+    found += [(path, kind, test) for kind, paths in dataset.defects.items() for path in paths]
     return found
 
 
