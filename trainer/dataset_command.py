@@ -193,6 +193,7 @@ def _checkout(arguments: argparse.Namespace) -> int:
     from trainer.versions.checkout import checkout
 
     store, role = _store(arguments), None if arguments.part == "all" else arguments.part
-    count = checkout(store, store.snapshot(arguments.snapshot), arguments.to, role)
-    print(f"{arguments.to}: {count} pictures of {arguments.snapshot}, {arguments.part}")
+    items = store.snapshot(arguments.snapshot).of(role)
+    checkout(store, items, arguments.to)
+    print(f"{arguments.to}: {len(items)} pictures of {arguments.snapshot}, {arguments.part}")
     return DONE

@@ -1,5 +1,6 @@
 """Retraining by the command: the same recipe on what people said, champion against challenger, and an honest end."""
 
+import dataclasses
 import json
 import shutil
 from html.parser import HTMLParser
@@ -18,6 +19,8 @@ from tests.trainer.pulled import PulledBox
 from trainer.cli import main
 from trainer.options import DetectionOptions, FitOptions
 from trainer.retrain.recipe import recipe_of
+from trainer.retrain.retrain import _learnable
+from trainer.versions.store import DatasetStore
 
 N_LIT = 18
 
@@ -191,3 +194,17 @@ def test_what_fit_cannot_make_again_is_said(fitted):
     options = recipe.options(fitted.plates.root, fitted.out)
     assert isinstance(options, FitOptions)
     assert (options.augment, options.upright) == ("auto", "off")
+
+
+def test_defects_that_nobody_outlined_are_left_out_where_a_family_wants_masks(fitted, base):
+    snapshot = DatasetStore(base).snapshots()[0]
+    outlined, bare = (
+        item.model_copy(update={"role": "train", "mask": mask})
+        for item, mask in zip(snapshot.of("test", good=False)[:2], ("a" * 64, None), strict=True)
+    )
+    mixed = snapshot.model_copy(update={"items": (*snapshot.of("train"), outlined, bare)})
+    recipe = recipe_of(fitted.bundle.manifest, fitted.weights)
+    items, words = _learnable(mixed, dataclasses.replace(recipe, family="detection"))
+    assert [item for item in items if item.label != "good"] == [outlined]
+    assert words == ["1 defects to learn from are left out, as nobody drew where they are; detection wants masks"]
+    assert _learnable(mixed, recipe) == (mixed.of("train"), [])

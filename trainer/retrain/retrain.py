@@ -12,6 +12,7 @@ from pathlib import Path
 from models.bundle import Bundle, open_bundle
 from models.errors import ConfigError
 from models.files import write_whole
+from trainer.dataset import GOOD
 from trainer.export import refuse_existing
 from trainer.fit_command import run_fit
 from trainer.retrain.match import Match, Test, decide, play, side_of, test_of
@@ -23,10 +24,11 @@ from trainer.versions.adding import add
 from trainer.versions.checkout import checkout
 from trainer.versions.snapshot import Wanted, make_snapshot
 from trainer.versions.store import DatasetStore
-from trainer.versions.types import Snapshot
+from trainer.versions.types import Item, Snapshot
 
 Say = Callable[[str], None]
 MATCH = "retrain.json"
+_WANT_MASKS = ("detection", "segmentation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,9 @@ def retrain(options: Options, say: Say) -> Match:
     recipe = recipe_of(champion.manifest, options.weights, has_defects=has_defects)
     parent = None if snapshot.parent is None else store.snapshot(snapshot.parent)
     test = test_of(store, snapshot, parent, champion)
-    notes = [*recipe.notes, *_missing(store, champion)]
-    challenger = _fit(options, store, snapshot, recipe, say)
+    learned, bare = _learnable(snapshot, recipe)
+    notes = [*recipe.notes, *_missing(store, champion), *bare]
+    challenger = _fit(options, store, learned, recipe, say)
     try:
         match = _match(store, snapshot, test, (champion, challenger), notes)
         write_whole(report / MATCH, match.model_dump_json(indent=1).encode() + b"\n")
@@ -155,9 +158,21 @@ def _missing(store: DatasetStore, champion: Bundle) -> list[str]:
     return [f"{n_missing} of {len(learned)} images that the old bundle learned from are not in {store.root.name}"]
 
 
-def _fit(options: Options, store: DatasetStore, snapshot: Snapshot, recipe: Recipe, say: Say) -> Bundle:
+def _learnable(snapshot: Snapshot, recipe: Recipe) -> tuple[list[Item], list[str]]:
+    """The train part, without what a family that wants masks cannot take; and that in words."""
+    items = snapshot.of("train")
+    if recipe.family not in _WANT_MASKS:
+        return items, []
+    bare = [item for item in items if item.label != GOOD and item.mask is None]
+    words = (
+        f"{len(bare)} defects to learn from are left out, as nobody drew where they are; {recipe.family} wants masks"
+    )
+    return [item for item in items if item not in bare], [words] if bare else []
+
+
+def _fit(options: Options, store: DatasetStore, learned: Sequence[Item], recipe: Recipe, say: Say) -> Bundle:
     with tempfile.TemporaryDirectory(prefix="mekiki-retrain-", dir=store.root) as folder:
-        data = Path(folder) / snapshot.name
-        checkout(store, snapshot, data, "train")
+        data = Path(folder) / "train"
+        checkout(store, learned, data)
         run_fit(recipe.options(data, options.out), say)
     return open_bundle(options.out)

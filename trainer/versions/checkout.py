@@ -9,38 +9,32 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import ConfigError, DatasetError
 from models.files import sha256_of, whole_folder
 from trainer.dataset import GOOD, MASKS
 from trainer.versions.store import DatasetStore
-from trainer.versions.types import Item, Role, Snapshot
+from trainer.versions.types import Item
 
 
-def checkout(store: DatasetStore, snapshot: Snapshot, to: Path, role: Role | None = None) -> int:
-    """Makes the folder `to`, whole or not at all, of links into the store; how many pictures it has.
+def checkout(store: DatasetStore, items: Sequence[Item], to: Path) -> None:
+    """Makes the folder `to`, whole or not at all, of links into the store.
 
-    With a role only those: `train` for a fit, whose defects place the threshold, `test` to measure. Raises ConfigError
-    where `to` is there, DatasetError where the store is damaged.
+    Of the train part a fit may be made, whose defects place the threshold; the test part is to measure on. Raises
+    ConfigError where `to` is there, DatasetError where the store is damaged.
     """
     if to.exists() or to.is_symlink():
         raise ConfigError(f"{to}: exists already; choose another --to or remove it first")
-    items = snapshot.of(role)
     with whole_folder(to) as folder:
-        lay_out(store, items, folder)
-    return len(items)
-
-
-def lay_out(store: DatasetStore, items: Iterable[Item], folder: Path) -> None:
-    """The same into an empty folder."""
-    for item in items:
-        side = "train" if item.label == GOOD and item.role == "train" else "test"
-        _link(_whole(store, item.picture, item.suffix), folder / side / item.label / f"{item.picture}{item.suffix}")
-        if item.mask is not None and item.label != GOOD:
-            mask = _whole(store, item.mask, ".png")
-            _link(mask, folder / MASKS / item.label / f"{item.picture}_mask.png")
+        for item in items:
+            side = "train" if item.label == GOOD and item.role == "train" else "test"
+            picture = _whole(store, item.picture, item.suffix)
+            _link(picture, folder / side / item.label / f"{item.picture}{item.suffix}")
+            if item.mask is not None and item.label != GOOD:
+                mask = _whole(store, item.mask, ".png")
+                _link(mask, folder / MASKS / item.label / f"{item.picture}_mask.png")
 
 
 def _whole(store: DatasetStore, sha256: str, suffix: str) -> Path:
