@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import ModelError
-from models.manifest import Precision
+from models.variant import Arithmetic
 
 CPU_INFO = Path("/proc/cpuinfo")
 _BF16: Final = {"avx512_bf16", "amx_bf16"}
@@ -15,7 +15,7 @@ def cpu_has_bf16() -> bool:
     return CPU_INFO.is_file() and not _BF16.isdisjoint(CPU_INFO.read_text(encoding="utf-8").split())
 
 
-def refuse_unable(device: str, precision: Precision) -> None:
+def refuse_unable(device: str, precision: Arithmetic) -> None:
     """Raises ModelError where a bundle that was measured at bf16 would be computed otherwise, or slowly."""
     if precision == "bf16" and device.split(".", maxsplit=1)[0] == "CPU" and not cpu_has_bf16():
         raise ModelError(

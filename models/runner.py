@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from models.decoding import Found, decode, outputs_of
 from models.errors import ModelError
-from models.manifest import Decoder, Precision
+from models.manifest import Arithmetic, Decoder, Precision
 from models.precision import refuse_unable
 from models.prediction import Image, Prediction
 from models.resize import for_frames
 from models.upright import Upright, View, on_frame, read_upright
+from models.variant import arithmetic_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -45,8 +46,11 @@ class Runner:
         device: str = "CPU",
         hint: Hint = "latency",
         upright: Upright | None = None,
+        arithmetic: Arithmetic | None = None,
     ) -> None:
         """Reads the IR, which sees the frame, or with `upright` the part in it.
+
+        `arithmetic` is what the device computes with; None: `precision`, and f32 beside what is int8.
 
         Compiling waits for the first frame of each size, or `warm_up`.
 
@@ -55,7 +59,8 @@ class Runner:
         """
         self.model_xml, self.device, self.precision = model_xml, device, precision
         self._decoder, self._outputs, self._upright = decoder, outputs_of(decoder), upright
-        self._compiled = _Compiled(model_xml, self._outputs, precision, device, hint)
+        told = arithmetic_of(precision, arithmetic)
+        self._compiled = _Compiled(model_xml, self._outputs, told, device, hint)
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
 
     @classmethod
@@ -63,7 +68,8 @@ class Runner:
         """The runner of a verified bundle, at the precision that its manifest states."""
         manifest = bundle.manifest
         upright = None if manifest.pose is None else read_upright(bundle.path / manifest.pose.file, manifest.pose)
-        return cls(bundle.model_xml, manifest.decoder, manifest.precision, device, hint, upright)
+        told = manifest.arithmetic
+        return cls(bundle.model_xml, manifest.decoder, manifest.precision, device, hint, upright, told)
 
     def twin(self) -> "Runner":
         """A runner for another thread. It shares the compiled models, and has its own requests."""
@@ -170,7 +176,7 @@ class _Compiled:
     """The model compiled for the frame sizes that came last, shared by twins. Any thread may ask."""
 
     def __init__(
-        self, model_xml: Path, outputs: tuple[str, ...], precision: Precision, device: str, hint: Hint
+        self, model_xml: Path, outputs: tuple[str, ...], precision: Arithmetic, device: str, hint: Hint
     ) -> None:
         self.device, self.precision = device, precision
         self._config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint.upper()}
