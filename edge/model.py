@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edge.config import InferenceConfig
 from models.bundle import Bundle
+from models.cache import Cache
 from models.golden import check_golden
 from models.runner import Runner
 
@@ -49,14 +50,19 @@ class Model:
         return f"bundle {self.bundle.digest[:12]} on {runner.device} at {runner.precision}"
 
 
-def prepare(
-    bundle: Bundle, device: str, config: InferenceConfig, sizes: Iterable[Size], lanes: int | None = None
+def prepare(  # noqa: PLR0913, PLR0917
+    bundle: Bundle,
+    device: str,
+    config: InferenceConfig,
+    sizes: Iterable[Size],
+    lanes: int | None = None,
+    cache: Cache | None = None,
 ) -> Model:
     """Compiles, checks the golden images, and warms every lane for the frame sizes to come.
 
     Without `lanes` there are as many as the settings say, else as the device wants. Raises ModelError.
     """
-    runner = Runner.of(bundle, device, config.hint)
+    runner = Runner.of(bundle, device, config.hint, cache)
     check_golden(bundle, runner)
     spec = bundle.manifest.preprocess
     wanted = sorted(set(sizes)) or [(spec.height_px, spec.width_px)]
