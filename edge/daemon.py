@@ -10,6 +10,7 @@
     replay, journal   verdicts again for who missed them; checkpoints
     swap              prepares a new active version of a store
     evidence, pictures, zap, metrics
+    device            during the start: loads OpenVINO while cameras open
 
 At a stop the cameras end first, then what waits is judged and published, then the disk and the bus
 get theirs. All of it takes at most STOP_DEADLINE_S.
@@ -50,6 +51,7 @@ from edge.startup import (
     count_start,
     load_bundles,
     load_models,
+    meeting_device,
     model_path,
     open_cameras,
     ready_model,
@@ -110,7 +112,8 @@ class Daemon:
         ]
         for capture in self._captures:
             stack.callback(capture.close)
-        self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
+        with meeting_device(settings):
+            self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
         count_start(settings)
         return load_models(settings, bundles, self._sizes)
 

@@ -3,8 +3,10 @@
 Runs on the main thread, before any other is started.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edge.camera_config import CameraConfig
@@ -13,6 +15,7 @@ from edge.config import Settings
 from edge.model import Model, Size, prepare
 from edge.qualified import budget_of, cache_of, qualified
 from models.bundle import Bundle, open_bundle
+from models.device import find_device
 from models.errors import BundleError, CameraError, ConfigError, MekikiError
 from models.gate import Gate
 from models.store import Store
@@ -132,6 +135,22 @@ def ready_model(
     for words in model.runners[0].deviations:
         _log.warning("%s: %s", model.name, words)
     return model
+
+
+@contextlib.contextmanager
+def meeting_device(settings: Settings) -> Iterator[None]:
+    """Loads OpenVINO and its plugin while cameras open. What is wrong with the device is told later."""
+
+    def meet() -> None:
+        with contextlib.suppress(MekikiError):
+            find_device(settings.device)
+
+    thread = threading.Thread(target=meet, name="device", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 class StoppedError(MekikiError):
