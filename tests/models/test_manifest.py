@@ -157,7 +157,8 @@ def test_a_line_break_in_a_key_does_not_break_the_message(good):
     ("where", "value"),
     [
         ("created_at", "2026-01-01T00:00:00"),  # whose clock?
-        ("precision", "int8"),
+        ("precision", "int4"),
+        ("hint", "int8"),
         ("threshold.policy", "guess"),
         ("threshold.n_good", -1),
         ("threshold.asked", {"recall": 1.0}),
