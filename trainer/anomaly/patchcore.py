@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from models.manifest import Training
+from models.manifest import Augmentation, Training
 from models.prediction import Image
 from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Facts, Learned, Lesson, Say, Setup
-from trainer.bank import held_out_scores, make_bank
+from trainer.bank import gather, held_out_scores, make_bank
+from trainer.narrow import principal
 from trainer.patchcore import Patchcore
 from trainer.reading import decoder_for
 from trainer.search import freeze_bias, with_search
 from trainer.size import choose_size, probe_cost
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+_PLAIN = Augmentation(angles_deg=(0.0,), shift=0, brightness=0)
 
 
 class PatchcoreModel:
@@ -47,6 +54,7 @@ class PatchcoreModel:
         embedding = net.embedding_graph(lesson.spec)
         if lesson.mask is not None:
             net.read_upright(lesson.mask, embedding)
+        embedding = self._narrowed(embedding, lesson)
         decoder = decoder_for(embedding, net.reading)
         weight = net.reading.weight
         bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed, options.precision, weight)
@@ -58,6 +66,15 @@ class PatchcoreModel:
         shipped = freeze_bias(graph, bank.vectors)
         return Learned(shipped, decoder, held_out, lambda image: net.score(image, lesson.spec, decoder))
 
+    def _narrowed(self, embedding: ov.Model, lesson: Lesson) -> ov.Model:
+        """`embedding` with as many numbers for each patch as were asked for, as the images themselves show them."""
+        width, net, options = self._options.feature_width, self._net, self._options
+        if width is None or width >= embedding.outputs[0].partial_shape[1].get_length():
+            return embedding
+        patches, _ = gather(embedding, lesson.images, _PLAIN, options.seed, options.precision, net.reading.weight)
+        net.narrow(principal(patches, width))
+        return net.embedding_graph(lesson.spec)
+
     def record(self, facts: Facts) -> Training:
         """How to make it again."""
         return Training(
@@ -67,6 +84,7 @@ class PatchcoreModel:
             layers=self._net.layers,
             weights=self._net.weights,
             bank_vectors=self._n_vectors,
+            feature_width=self._options.feature_width,
             augmentation=facts.augmentation,
             seed=self._options.seed,
             versions=facts.versions,
