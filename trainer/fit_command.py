@@ -16,7 +16,7 @@ EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 _FAMILIES = {
     "anomaly": (
         ("patchcore", "padim", "stfpm", "supersimplenet", "draem"),
-        {"backbone", "cycle_time_s", "bank", "precision", "augment", "upright", "steps", "batch"},
+        {"backbone", "cycle_time_s", "bank", "feature_width", "precision", "augment", "upright", "steps", "batch"},
     ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
     "classification": (("timm",), {"backbone", "steps", "batch"}),
@@ -28,6 +28,7 @@ _NOT_GIVEN = ("help", "family", "data", "out", "compatible", "limit", "seed")
 # Of family anomaly: what only some of its models take.
 _TAKEN_BY = {
     "bank": ("patchcore",),
+    "feature_width": ("patchcore",),
     "precision": ("patchcore",),
     "cycle_time_s": ("patchcore",),
     "backbone": ("patchcore", "padim", "stfpm", "supersimplenet"),
@@ -128,6 +129,13 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000); patchcore"
+    )
+    group.add_argument(
+        "--feature-width",
+        type=positive_int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="numbers to keep of each patch, those in which good ones differ most (all); patchcore",
     )
     group.add_argument(
         "--precision",

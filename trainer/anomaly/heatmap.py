@@ -24,7 +24,6 @@ from trainer.quantize import Tried, decision_of, quantized
 if TYPE_CHECKING:
     import openvino as ov
 
-_PAINTED = 2  # defects for each good image, to ask how well a quantised network decides
 _TOP_SHARE = 0.0025  # of the cells, as PatchCore's patches: of 64 x 64 the ten highest
 
 
@@ -67,10 +66,11 @@ class HeatmapModel:
 
     def _quantized(self, plain: Learned, lesson: Lesson, say: Say) -> Learned | None:
         """As long as good images that were kept aside are told from the same ones with painted defects as before."""
-        bad = painted([*lesson.aside] * _PAINTED, lesson.mask, self._setup.options.seed)
+        split = painted(lesson.aside, lesson.mask, lesson.spec, self._setup.options.seed)
+        every = [image for images in split.bad for image in images]
 
         def try_(graph: ov.Model) -> Tried[ov.Model]:
-            good_scores, bad_scores = (_scores(graph, images, plain.decoder) for images in (lesson.aside, bad))
+            good_scores, bad_scores = (_scores(graph, images, plain.decoder) for images in (split.good, every))
             return Tried(graph, decision_of(good_scores, bad_scores))
 
         made = quantized(plain.graph, lesson.calibration(), try_, try_(plain.graph).decision, say)

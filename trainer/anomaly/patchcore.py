@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from models.manifest import Decision, PatchcoreDecoder, Precision, Training
+from models.manifest import Augmentation, Decision, PatchcoreDecoder, Precision, Training
 from models.prediction import Image
 from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Also, Facts, Learned, Lesson, Say, Setup, no_more
-from trainer.anomaly.painted import painted
-from trainer.bank import Bank, held_out_scores, make_bank
+from trainer.anomaly.painted import Painted, painted
+from trainer.bank import Bank, gather, held_out_scores, make_bank
+from trainer.narrow import principal
 from trainer.patchcore import Patchcore
 from trainer.quantize import Tried, decision_of, quantized
 from trainer.reading import decoder_for
@@ -20,8 +21,7 @@ from trainer.size import choose_size, probe_cost
 if TYPE_CHECKING:
     import openvino as ov
 
-
-_PAINTED = 2  # defects for each good image, to ask how well a quantised network decides
+_PLAIN = Augmentation(angles_deg=(0.0,), shift=0, brightness=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,14 @@ class Searched:
     precision: Precision
     held_out: list[float]
 
-    def decision(self, bad: Sequence[Sequence[Image]]) -> Decision:
-        """How well it tells good images from the same ones with defects, each held out as well."""
-        scores = [held_out_scores(self.graph, one, self.bank, self.decoder, self.precision) for one in bad]
-        return decision_of(self.held_out, [score for one in scores for score in one])
+    def decision(self, on: Painted) -> Decision:
+        """How well it tells the good images from the same ones with defects, each held out."""
+        good, *bad = (self.held_out_of(images) for images in (on.good, *on.bad))
+        return decision_of(good, [score for scores in bad for score in scores])
+
+    def held_out_of(self, images: Sequence[Image]) -> list[float]:
+        """Scores of what was made of the images learned from, in their order."""
+        return held_out_scores(self.graph, images, self.bank, self.decoder, self.precision)
 
 
 class PatchcoreModel:
@@ -73,6 +77,7 @@ class PatchcoreModel:
         embedding = net.embedding_graph(lesson.spec)
         if lesson.mask is not None:
             net.read_upright(lesson.mask, embedding)
+        embedding = self._narrowed(embedding, lesson)
         found = self._searched(embedding, lesson, self._options.precision)
         self._n_vectors = len(found.bank.vectors)
         say(f"bank: {self._n_vectors} vectors of {found.bank.vectors.shape[1]}")
@@ -86,13 +91,13 @@ class PatchcoreModel:
 
     def _quantized(self, embedding: ov.Model, lesson: Lesson, main: Searched, say: Say) -> Learned | None:
         """The network by NNCF, and a bank of what the quantised network gives, on a grid of its own."""
-        bad = [painted(lesson.images, lesson.mask, self._options.seed + more) for more in range(_PAINTED)]
+        split = painted(lesson.images, lesson.mask, lesson.spec, self._options.seed)
 
         def try_(graph: ov.Model) -> Tried[Searched]:
             found = self._searched(graph, lesson, "int8")
-            return Tried(found, found.decision(bad))
+            return Tried(found, found.decision(split))
 
-        made = quantized(embedding, lesson.calibration(), try_, main.decision(bad), say)
+        made = quantized(embedding, lesson.calibration(), try_, main.decision(split), say)
         return None if made is None else replace(self._learned(made[0], lesson, no_more), quantization=made[1])
 
     def _searched(self, embedding: ov.Model, lesson: Lesson, precision: Precision) -> Searched:
@@ -113,6 +118,15 @@ class PatchcoreModel:
 
         return Learned(freeze_bias(found.graph, vectors), decoder, found.held_out, torch_score, also)
 
+    def _narrowed(self, embedding: ov.Model, lesson: Lesson) -> ov.Model:
+        """`embedding` with as many numbers for each patch as were asked for, as the images themselves show them."""
+        width, net, options = self._options.feature_width, self._net, self._options
+        if width is None or width >= embedding.outputs[0].partial_shape[1].get_length():
+            return embedding
+        patches, _ = gather(embedding, lesson.images, _PLAIN, options.seed, options.precision, net.reading.weight)
+        net.narrow(principal(patches, width))
+        return net.embedding_graph(lesson.spec)
+
     def record(self, facts: Facts) -> Training:
         """How to make it again."""
         return Training(
@@ -122,6 +136,7 @@ class PatchcoreModel:
             layers=self._net.layers,
             weights=self._net.weights,
             bank_vectors=self._n_vectors,
+            feature_width=self._options.feature_width,
             augmentation=facts.augmentation,
             seed=self._options.seed,
             versions=facts.versions,
