@@ -85,7 +85,7 @@ class PatchcoreModel:
         def also(precision: Precision, say: Say) -> Learned | None:
             if precision == "int8":
                 return self._quantized(embedding, lesson, found, say)
-            return self._learned(self._searched(embedding, lesson, precision), lesson, also)
+            return self._learned(self._searched(embedding, lesson, precision), lesson, no_more)
 
         return self._learned(found, lesson, also)
 
