@@ -10,6 +10,7 @@
     replay, journal   verdicts again for who missed them; checkpoints
     swap              prepares a new active version of a store
     evidence, pictures, zap, metrics
+    device            during the start: loads OpenVINO while cameras open
 
 At a stop the cameras end first, then what waits is judged and published, then the disk and the bus
 get theirs. All of it takes at most STOP_DEADLINE_S.
@@ -36,7 +37,7 @@ from edge.inspector import Inspector
 from edge.journal import Journal, next_epoch
 from edge.line import Line
 from edge.metrics import Endpoint, Metrics
-from edge.model import Model, prepare
+from edge.model import Model
 from edge.outlet import Afterwards
 from edge.pictures import HIGH_WATER, Pictures
 from edge.probation import Trial
@@ -48,11 +49,12 @@ from edge.sockets import bind, open_context
 from edge.startup import (
     StoppedError,
     count_start,
-    frame_sizes,
     load_bundles,
     load_models,
+    meeting_device,
     model_path,
     open_cameras,
+    ready_model,
     withdraw_unfit,
 )
 from edge.swap import Swap
@@ -110,7 +112,8 @@ class Daemon:
         ]
         for capture in self._captures:
             stack.callback(capture.close)
-        self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
+        with meeting_device(settings):
+            self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
         count_start(settings)
         return load_models(settings, bundles, self._sizes)
 
@@ -174,8 +177,7 @@ class Daemon:
         swap = Swap(self._engine, self.metrics, self._stop)
         for store in stores:
             cameras = [name for name, (path, _) in places.items() if path == store]
-            lanes, sizes = len(self._engine.lanes), frame_sizes(settings, store, self._sizes)
-            model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
+            model = partial(ready_model, settings, store, self._sizes, lanes=len(self._engine.lanes))
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
             trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation)

@@ -3,15 +3,19 @@
 Runs on the main thread, before any other is started.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edge.camera_config import CameraConfig
 from edge.capture import Capture
 from edge.config import Settings
 from edge.model import Model, Size, prepare
+from edge.qualified import budget_of, cache_of, qualified
 from models.bundle import Bundle, open_bundle
+from models.device import find_device
 from models.errors import BundleError, CameraError, ConfigError, MekikiError
 from models.gate import Gate
 from models.store import Store
@@ -110,21 +114,43 @@ def load_models(
 ) -> dict[str, Model]:
     """A model for every camera, by name; cameras that name the same bundle or store share one.
 
-    `sizes` are those of the frames to come, None where a camera cannot tell. Raises ModelError.
+    `sizes` are those of the frames to come, None where a camera cannot tell. Raises as `ready_model`.
     """
     models: dict[Path, Model] = {}
     lanes = settings.inference.requests
     for path, bundle in bundles.items():
-        wanted = frame_sizes(settings, path, sizes)
-        models[path] = prepare(bundle, settings.device, settings.inference, wanted, lanes)
+        models[path] = ready_model(settings, path, sizes, bundle, lanes)
         lanes = len(models[path].runners)  # all models share the lanes
     return {camera.name: models[model_path(settings, camera)[0]] for camera in settings.camera}
 
 
-def frame_sizes(settings: Settings, path: Path, sizes: Mapping[str, Size | None]) -> set[Size]:
-    """The known frame sizes of the cameras that are judged by the model at `path`."""
+def ready_model(
+    settings: Settings, path: Path, sizes: Mapping[str, Size | None], bundle: Bundle, lanes: int | None
+) -> Model:
+    """A model of a bundle from `path`, at a precision that is qualified on this box. Raises ModelError, BundleError."""
     names = [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
-    return {size for name in names if (size := sizes[name]) is not None}
+    chosen = qualified(bundle, settings, budget_of(settings, names))
+    known = {size for name in names if (size := sizes[name]) is not None}
+    model = prepare(chosen, settings.device, settings.inference, known, lanes, cache_of(settings))
+    for words in model.runners[0].deviations:
+        _log.warning("%s: %s", model.name, words)
+    return model
+
+
+@contextlib.contextmanager
+def meeting_device(settings: Settings) -> Iterator[None]:
+    """Loads OpenVINO and its plugin while cameras open. What is wrong with the device is told later."""
+
+    def meet() -> None:
+        with contextlib.suppress(MekikiError):
+            find_device(settings.device)
+
+    thread = threading.Thread(target=meet, name="device", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 class StoppedError(MekikiError):

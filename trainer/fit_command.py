@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from models.command import DONE, Parser, positive_int, product, sub_parser
 from models.errors import ConfigError
-from trainer.arguments import length_px, seconds, seed, side_px
+from trainer.arguments import length_px, precisions, seconds, seed, side_px
 from trainer.options import Common, DetectionOptions, FitOptions, SupervisedOptions
 
 EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
@@ -81,6 +81,14 @@ def _add_arguments(fit: Parser) -> None:
         help="what the bundle is for; a box keeps to the product it has",
     )
     fit.add_argument("--limit", type=positive_int, metavar="N", help="learn from the first N good images by name")
+    fit.add_argument(
+        "--also",
+        type=precisions,
+        default=(),
+        metavar="LIST",
+        help="further precisions for the same bundle, each with its own threshold, as int8,bf16,f16; the box takes the "
+        "fastest that it proves",
+    )
     fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")
     _add_shared(fit.add_argument_group("for some of the families"))
     _add_anomaly(fit.add_argument_group("for --family anomaly"))
@@ -256,6 +264,8 @@ def _options(arguments: argparse.Namespace) -> Common:
             raise ConfigError(f"--model {model}: not of family {arguments.family}, which has {', '.join(models)}")
         chosen["model"] = model
     _refuse_strange(chosen.keys() - own)
+    if (main := chosen.get("precision", "f32")) in arguments.also:
+        raise ConfigError(f"--also {main}: that is what the bundle has first; remove it, or give another --precision")
     if arguments.family == "detection":
         return DetectionOptions(**chosen)
     if arguments.family != "anomaly":

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from models.variant import Precision
+
 AnomalyModel = Literal["patchcore", "padim", "stfpm", "supersimplenet", "draem"]
 SupervisedFamily = Literal["classification", "segmentation"]
 
@@ -23,6 +25,7 @@ class Common:
     compatible: str | None = None
     limit: int | None = None
     seed: int = 0
+    also: tuple[Precision, ...] = ()
 
     @property
     def report(self) -> Path:

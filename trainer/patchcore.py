@@ -35,7 +35,7 @@ F32 = NDArray[np.float32]
 
 
 class Patchcore:
-    """anomalib's PatchcoreModel, ready to embed; `set_bank` makes it ready to score."""
+    """anomalib's PatchcoreModel, ready to embed; with a bank it scores."""
 
     def __init__(self, backbone: str, weights_file: Path | None, weights: Weights, seed: int = 0) -> None:
         """`seed` decides what untrained weights are."""
@@ -77,16 +77,11 @@ class Patchcore:
         """Converts the path from a raw frame to patch vectors: uint8 (1, H, W, 3) -> (1, d, h, w)."""
         return graph_of(_embedding(self.model, self._narrow), spec)
 
-    def set_bank(self, bank: F32) -> None:
-        """Gives anomalib's model the bank, (n, d)."""
+    def score(self, image: Image, spec: Preprocess, decoder: PatchcoreDecoder, bank: F32) -> float:
+        """The score as torch and anomalib see it with a bank (n, d), for the parity gate."""
         import torch
 
         self.model.memory_bank = torch.from_numpy(bank)
-
-    def score(self, image: Image, spec: Preprocess, decoder: PatchcoreDecoder) -> float:
-        """The score as torch and anomalib see it, for the parity gate."""
-        import torch
-
         with torch.no_grad():
             embedding = _embedding(self.model, self._narrow)(tensor_of(image, spec))
             vectors = self.model.reshape_embedding(embedding)
