@@ -86,6 +86,7 @@ class Inferencer:
     """anomalib's own, from a raw BGR frame: `side_px` None leaves the resize to the exported graph, as it does it."""
 
     def __init__(self, model_xml: Path, side_px: int | None, config: dict[str, str]) -> None:
+        model_xml = model_xml.resolve()
         with _quiet(), contextlib.chdir(model_xml.parent):  # it leaves a cache where it stands
             from anomalib.deploy import OpenVINOInferencer
 

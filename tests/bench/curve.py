@@ -53,6 +53,7 @@ class Point:
     width: int  # numbers kept of each patch
     precision: Precision
     ms: float  # in the device, median over the test images
+    best_ms: float  # the least: what the machine can do undisturbed
     auc: dict[str, float]  # per kind of scratch
     precision_at_recall_1: float  # of both kinds together
 
@@ -84,8 +85,8 @@ def main() -> int:
     for point in (point for grid in grids for point in _points(screws, sizes, *grid)):
         points.append(point)
         print(_line(point), flush=True)
-    points.sort(key=lambda point: (point.size_px, point.bank, point.width, point.precision))
-    out.write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n", encoding="utf-8")
+        points.sort(key=lambda point: (point.size_px, point.bank, point.width, point.precision))
+        out.write_text(json.dumps([asdict(one) for one in points], indent=1) + "\n", encoding="utf-8")
     draw(points, out.with_suffix(".png"), name)
     return 0
 
@@ -139,14 +140,16 @@ def _measured(runner: Runner, screws: Screws, size_px: int, bank: int, width: in
     scores = {kind: [found.score for name, found in scored if name == kind] for kind in ("good", *DEFECTS)}
     both = figures(scores["good"], [score for name in DEFECTS for score in scores[name]], 0.0)
     auc = {name: float(figures(scores["good"], scores[name], 0.0)["roc_auc"]) for name in DEFECTS}
-    ms = statistics.median(found.infer_s for _, found in scored) * 1e3
-    return Point(size_px, bank, width, runner.precision, ms, auc, both["precision_at_recall_1"])
+    times_ms = [found.infer_s * 1e3 for _, found in scored]
+    ms, best_ms = statistics.median(times_ms), min(times_ms)
+    return Point(size_px, bank, width, runner.precision, ms, best_ms, auc, both["precision_at_recall_1"])
 
 
 def _line(point: Point) -> str:
     auc = " / ".join(f"{value:.3f}" for value in point.auc.values())
     setting = f"{point.size_px} px, {point.bank:>6} x {point.width:<3} at {point.precision:<4}"
-    return f"{setting}: {point.ms:7.1f} ms, AUC {auc}, precision at recall 1 {point.precision_at_recall_1:.3f}"
+    ms = f"{point.ms:7.1f} ms ({point.best_ms:.1f} at least)"
+    return f"{setting}: {ms}, AUC {auc}, precision at recall 1 {point.precision_at_recall_1:.3f}"
 
 
 if __name__ == "__main__":

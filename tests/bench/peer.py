@@ -72,7 +72,7 @@ def measured(data: Path, weights: Path, size_px: int, bank: int, folder: Path) -
     found = []
     for name in ways:
         auc = aucs(scores[name], dataset) if name in scores else {}
-        row = Row(name[1], name[0], name[2], size_px, bank, ms[str(name)], auc)
+        row = Row(name[1], name[0], name[2], size_px, bank, *ms[str(name)], auc)
         if name[0] == "ours":
             find, around = around_ms(ours[name[1:]], frames, 1)
             row = replace(row, find_ms=find, around_ms=around)
@@ -83,18 +83,17 @@ def measured(data: Path, weights: Path, size_px: int, bank: int, folder: Path) -
 def _bundles(
     data: Path, weights: Path, size_px: int, bank: int, folder: Path
 ) -> Iterator[tuple[tuple[str, str], Bundle]]:
-    """((what is looked at, precision), bundle), made where they are not there yet."""
+    """((what is looked at, precision), bundle): one fit of each at every precision, made where it is not there yet."""
     for what, upright in (("whole frame", "off"), ("upright part", "on")):
-        for precision in ("f32", "bf16") if cpu_has_bf16() else ("f32",):
-            out = folder / f"{what.split()[0]}.{precision}"
-            out.parent.mkdir(exist_ok=True)
-            if not out.exists():
-                fit = ["fit", "--family", "anomaly", "--data", str(data), "--out", str(out), "--limit", str(GOOD)]
-                fit += ["--weights", str(weights), "--image-size", str(size_px), "--bank", str(bank)]
-                assert mekiki_train([*fit, "--upright", upright, "--precision", precision]) == 0
-            bundle = open_bundle(out)
-            for one in bundle.precisions:
-                yield (what, one), bundle.at(one)
+        out = folder / what.split()[0]
+        folder.mkdir(exist_ok=True)
+        if not out.exists():
+            fit = ["fit", "--family", "anomaly", "--data", str(data), "--out", str(out), "--limit", str(GOOD)]
+            fit += ["--weights", str(weights), "--image-size", str(size_px), "--bank", str(bank)]
+            assert mekiki_train([*fit, "--upright", upright, "--also", "bf16,int8" if cpu_has_bf16() else "int8"]) == 0
+        bundle = open_bundle(out)
+        for precision in bundle.precisions:
+            yield (what, precision), bundle.at(precision)
 
 
 def _views(dataset: Dataset) -> Iterator[Image]:
@@ -130,7 +129,7 @@ def _torch(peer: object, dataset: Dataset, frames: Sequence[Image], size_px: int
         return anomalib_peer.torch_score(peer, image)
 
     ms = times_of({"torch": score}, frames[:TORCH_FRAMES], 1)["torch"]
-    return Row("antialiased resize", "torch", "f32", size_px, bank, ms, aucs(score, dataset))
+    return Row("antialiased resize", "torch", "f32", size_px, bank, *ms, aucs(score, dataset))
 
 
 def _with_memory(rows: Sequence[Row], folder: Path) -> list[Row]:
@@ -142,7 +141,7 @@ def _asked(row: Row, folder: Path) -> tuple[object, ...] | None:
     """What `peak_mb` takes."""
     made = folder / f"{row.size_px}-{row.bank}"
     if row.kind == "ours":
-        bundle = made.with_suffix(".bundles") / f"{row.what.split()[0]}.{row.precision}"
+        bundle = made.with_suffix(".bundles") / row.what.split()[0]
         return MEMORY, "ours", bundle, row.precision
     if row.kind == "peer":
         model = next((made.with_suffix(".anomalib") / row.what.replace(" ", "-")).rglob("model.xml"))

@@ -63,7 +63,7 @@ def measured(dataset: Dataset, side_px: int, work: Path) -> list[Row]:
         name: aucs(lambda image, runner=runner: runner.predict(image).score, dataset) for name, runner in ours.items()
     }
     rows = [
-        Row("RTMDet", kind, name, side_px, None, ms[str((kind, name))], auc[name] if kind == "ours" else {})
+        Row("RTMDet", kind, name, side_px, None, *ms[str((kind, name))], auc[name] if kind == "ours" else {})
         for kind, name in ways
     ]
     network = torch_network(MODEL, weights, CLASSES)
@@ -72,7 +72,7 @@ def measured(dataset: Dataset, side_px: int, work: Path) -> list[Row]:
         return float(torch_boxes(network, image, spec, CLASSES).scores.max(initial=0))
 
     torch_ms = times_of({"torch": score}, frames[:TORCH_FRAMES], 1)["torch"]
-    return [*rows, Row("RTMDet", "torch", "f32", side_px, None, torch_ms, aucs(score, dataset))]
+    return [*rows, Row("RTMDet", "torch", "f32", side_px, None, *torch_ms, aucs(score, dataset))]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 """
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,10 +24,17 @@ def main() -> int:
     print(written(rows))
     _draw(rows, folder / "peer.png")
     print(f"plot: {folder / 'peer.png'}")
+    _say_cold_start(folder.parent / "cold_start.json")
     settings = sorted({(row.size_px, row.bank) for row in rows if row.bank is not None})
     return max(
         [_limits([row for row in rows if (row.size_px, row.bank) == setting]) for setting in settings], default=0
     )
+
+
+def _say_cold_start(found: Path) -> None:
+    if found.is_file():
+        for words, taken in json.loads(found.read_text()).items():
+            print(f"process start to first verdict, {words}: {statistics.median(taken):.2f} s")
 
 
 def _order(path: Path) -> tuple[str, ...]:
