@@ -157,7 +157,7 @@ def _kept_aside(options: FitOptions, model: Model, paths: list[Path], images: li
 def _lesson(options: FitOptions, model: Model, looks: Looks, good: Good, say: Say) -> Lesson:
     images = [good.images[index] for index in good.learned()]
     seen, aside = [looks.see(image) for image in images], [looks.see(good.images[index]) for index in good.aside]
-    size_px = options.image_size if options.image_size is not None else model.size_px(seen, say)
+    size_px = options.image_size if options.image_size is not None else model.size_px(seen, looks.mask, say)
     around = [looks.see_around(image) for image in images[:SETTLED_BY]]
     hashes = [sha256_of(good.paths[index]) for index in good.learned()]
     return Lesson(seen, looks.plan, spec_for(size_px, seen[0]), around, looks.mask, hashes, aside)

@@ -40,7 +40,7 @@ class FitOptions(Common):
     model: AnomalyModel = "patchcore"
     backbone: str = "resnet18"
     cycle_time_s: float = 1.0
-    bank: int = 10_000
+    bank: int | None = None
     feature_width: int | None = None
     precision: Literal["f32", "bf16"] = "f32"
     augment: str = "auto"

@@ -14,6 +14,7 @@ from models.errors import ModelError
 from models.heatmap import OUTPUT, score_of
 from models.manifest import Decoder, HeatmapDecoder, HeatmapTraining, Precision
 from models.prediction import Image
+from models.upright import Mask
 from trainer.anomaly.graph import graph_of
 from trainer.anomaly.model import Facts, Learned, Learner, Lesson, Say, Setup
 from trainer.anomaly.painted import painted
@@ -35,7 +36,7 @@ class HeatmapModel:
     def __init__(self, setup: Setup, learner: Learner) -> None:
         self._setup, self._learner = setup, learner
 
-    def size_px(self, images: Sequence[Image], say: Say) -> int:
+    def size_px(self, images: Sequence[Image], mask: Mask | None, say: Say) -> int:
         """What its learner says, or that of the images where they are smaller."""
         size = min(self._learner.size_px, int(max(images[0].shape[:2])))
         say(f"image size: {size} px, at which {self._setup.options.model} learns in minutes (--image-size)")

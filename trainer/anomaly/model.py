@@ -104,8 +104,8 @@ class Model(Protocol):
 
     keeps_aside: bool  # whether the threshold needs good images that were not learned from, as none can be held out
 
-    def size_px(self, images: Sequence[Image], say: Say) -> int:
-        """The longer side that the network shall see, where no person chose it. Says why."""
+    def size_px(self, images: Sequence[Image], mask: Mask | None, say: Say) -> int:
+        """The longer side that the network shall see, where no person chose it; `mask` as in a Lesson. Says why."""
 
     def learn(self, lesson: Lesson, say: Say) -> Learned:
         """Raises MekikiError; then nothing came of it."""

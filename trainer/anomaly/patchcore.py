@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from models.manifest import Augmentation, Decision, PatchcoreDecoder, Precision, Training
 from models.prediction import Image
+from models.upright import Mask
 from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Also, Facts, Learned, Lesson, Say, Setup, no_more
 from trainer.anomaly.painted import Painted, painted
 from trainer.bank import Bank, gather, held_out_scores, make_bank
@@ -16,7 +17,7 @@ from trainer.patchcore import Patchcore
 from trainer.quantize import Tried, decision_of, quantized
 from trainer.reading import decoder_for
 from trainer.search import freeze_bias, rounded_bank, with_search
-from trainer.size import choose_size, probe_cost
+from trainer.size import BANK, Setting, choose_size, probe_cost, settings_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -52,21 +53,23 @@ class PatchcoreModel:
     def __init__(self, setup: Setup) -> None:
         options = setup.options
         self._options, self._n_vectors = options, 0
+        self._setting = Setting(BANK if options.bank is None else options.bank, options.feature_width)
         self._net = Patchcore(options.backbone, setup.file, setup.weights, options.seed)
 
-    def size_px(self, images: Sequence[Image], say: Say) -> int:
-        """By the detail that is in the images and the cycle time."""
+    def size_px(self, images: Sequence[Image], mask: Mask | None, say: Say) -> int:
+        """By the detail that is in the images and the cycle time, which also decide what patches are compared with."""
         options = self._options
-        fine_alone = len(self._net.layers) == 1
         choice = choose_size(
             images,
             options.cycle_time_s,
-            lambda frame: probe_cost(self._net, frame, options.bank, options.precision),
-            fine_alone,
+            lambda frame, setting: probe_cost(self._net, frame, setting, options.precision, mask),
+            settings_of(options.bank, options.feature_width, is_upright=mask is not None),
+            fine_alone=len(self._net.layers) == 1,
         )
+        self._setting = choice.setting
         say(f"image size: {choice.reason}")
         if not choice.fits:
-            say("WARNING: no size fits the cycle on this machine; lower --bank or raise --cycle-time")
+            say("WARNING: nothing fits the cycle on this machine; raise --cycle-time, or lower --bank if you gave it")
         return choice.size_px
 
     def learn(self, lesson: Lesson, say: Say) -> Learned:
@@ -104,7 +107,7 @@ class PatchcoreModel:
         """A bank of what `embedding` gives at that precision, and the search in it."""
         net, options = self._net, self._options
         decoder, weight = decoder_for(embedding, net.reading), net.reading.weight
-        bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed, precision, weight)
+        bank = make_bank(embedding, lesson.images, lesson.plan, self._setting.bank, options.seed, precision, weight)
         bank = replace(bank, vectors=rounded_bank(bank.vectors, precision))
         graph = with_search(embedding.clone(), bank.vectors, net.reading, precision)
         held_out = held_out_scores(graph, lesson.images, bank, decoder, precision)
@@ -120,7 +123,7 @@ class PatchcoreModel:
 
     def _narrowed(self, embedding: ov.Model, lesson: Lesson) -> ov.Model:
         """`embedding` with as many numbers for each patch as were asked for, as the images themselves show them."""
-        width, net, options = self._options.feature_width, self._net, self._options
+        width, net, options = self._setting.width, self._net, self._options
         if width is None or width >= embedding.outputs[0].partial_shape[1].get_length():
             return embedding
         patches, _ = gather(embedding, lesson.images, _PLAIN, options.seed, options.precision, net.reading.weight)
@@ -136,7 +139,7 @@ class PatchcoreModel:
             layers=self._net.layers,
             weights=self._net.weights,
             bank_vectors=self._n_vectors,
-            feature_width=self._options.feature_width,
+            feature_width=self._setting.width,
             augmentation=facts.augmentation,
             seed=self._options.seed,
             versions=facts.versions,
