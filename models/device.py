@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _TOPOLOGY: Final = Path("/sys/devices/system/cpu")
 _DRIVERS: Final = ("GPU_DRIVER_VERSION", "NPU_DRIVER_VERSION")  # a CPU has none
+_ASKED: Final = {"GPU": "FULL_DEVICE_NAME", "NPU": "NPU_DRIVER_VERSION"}  # of a plugin, why it finds no device
 
 
 @functools.cache
@@ -68,9 +69,9 @@ def physical_cores() -> int:
 
 
 def short(error: Exception) -> str:
-    """The last line that says something: OpenVINO's messages start with source positions."""
+    """The last line that says something: OpenVINO's messages start with source positions, and with files of its own."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+    return lines[-1].rpartition('.so": ')[2][:200] if lines else type(error).__name__
 
 
 def _core_of(cpu: int) -> tuple[str, ...]:
@@ -89,10 +90,10 @@ def _driver(name: str) -> str | None:
 
 def _excuse(name: str) -> str | None:
     """Why a plugin that OpenVINO knows finds no device; None for what it does not know."""
-    if kind_of(name) not in ("GPU", "NPU"):
-        return None
     try:
-        core().get_property(kind_of(name), "FULL_DEVICE_NAME")
+        core().get_property(kind_of(name), _ASKED[kind_of(name)])
+    except KeyError:
+        return None
     except RuntimeError as error:
-        return short(error).rpartition("libs/")[2]
+        return short(error)
     return None

@@ -12,6 +12,7 @@ BENCHMARKS = (
     "cameras",
     "overload",
     "install",
+    "cold_start",
     "memory",
     "coreset",
     "precision",
