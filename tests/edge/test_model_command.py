@@ -110,7 +110,7 @@ def test_a_bundle_that_is_too_slow_for_the_line_is_refused(model, store, ready, 
     ready.write_folder("line", "deadline_s = 0.000001", head='store = "store"')
     code, _, err = model("install", newer)
     assert code == 1
-    assert "0 ms are there from capture to verdict; fit a smaller model" in err
+    assert "0.001 ms are there from capture to verdict; fit a smaller model" in err
     assert store.active().digest == old
 
 
