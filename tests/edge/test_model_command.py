@@ -139,7 +139,7 @@ def test_a_rollback_keeps_its_reason_and_history_and_list_show_what_happened(mod
     lines = model("history")[1].splitlines()
     taken = [line.split()[3] for line in lines]
     assert taken == ["staged", "activated", "staged", "qualified", "activated", "rolled_back"]
-    assert lines[-1].endswith(f"rolled_back  {new[:12]}: rejects good parts")
+    assert lines[-1].endswith(f"rolled_back   {new[:12]}: rejects good parts")
     assert {line.split()[0]: line.split()[1] for line in model("list")[1].splitlines()} == {
         old[:12]: "active",
         new[:12]: "previous",
