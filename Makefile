@@ -5,7 +5,7 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-slow lint format bench bench-detection lock schemas starter clean
+.PHONY: help install demo study loop test test-slow lint format bench bench-peer bench-curve bench-detection lock schemas dashboards starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,11 +29,16 @@ demo: $(READY)  ## twenty good screws to verdicts, in out/demo (DATA=DIR for you
 study: $(READY)  ## the original experiment made again, in out/study (DATA=path/to/mvtec/screw; ARGS=--help says more)
 	@$(BIN)/python -m trainer.original --data "$(DATA)" $(ARGS)
 
+# What is asked of a daemon's times runs by itself, all else side by side.
 test: $(READY)  ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/edge tests/deploy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/edge --ignore tests/deploy
 
 test-slow: $(READY)  ## the tests that take minutes: real screws, an edge-only install
 	$(BIN)/python -m pytest -m slow --timeout 900
+
+loop: $(READY)  ## train, push, drift, review, retrain, shadow, probation, a bad model: the whole circle (minutes; wants sshd, rsync)
+	$(BIN)/python -m tests.system.loop
 
 lint: $(READY)  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -47,6 +52,16 @@ format: $(READY)
 bench: $(READY)  ## the numbers of README, measured here
 	$(BIN)/python -m tests.bench
 
+bench-peer: $(READY)  ## PatchCore and RTMDet on a box against what users have today: one table and plot, in out/bench/peer
+	for setting in "256 1638" "256 8000" "384 1638" "384 8000"; do $(BIN)/python -m tests.bench.peer $$setting || exit 1; done
+	for side in 320 640; do $(BIN)/python -m tests.bench.peer_boxes $$side || exit 1; done
+	$(BIN)/python -m tests.bench.cold_start --json out/bench/cold_start.json
+	$(BIN)/python -m tests.bench.peer_table
+
+bench-curve: $(READY)  ## AUC against milliseconds over image size, bank, width and precision, in out/bench/curve
+	$(BIN)/python -m tests.bench.curve
+	$(BIN)/python -m tests.bench.curve --whole
+
 bench-detection: $(READY)  ## RTMDet on five splits of the real screws (some 20 minutes each)
 	$(BIN)/python -m tests.bench.detection
 
@@ -57,6 +72,9 @@ lock: $(READY)  ## renew the hashed lock files
 
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
+
+dashboards: $(READY)  ## renew deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana
 
 starter: $(READY)  ## train the starter weights again (four hours on two cores)
 	mkdir -p out

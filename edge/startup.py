@@ -10,7 +10,8 @@ from pathlib import Path
 from edge.camera_config import CameraConfig
 from edge.capture import Capture
 from edge.config import Settings
-from edge.model import Model, Size, prepare
+from edge.model import Checked, Model, Size, check, warm
+from edge.qualified import budget_of, cache_of, qualified
 from models.bundle import Bundle, open_bundle
 from models.errors import BundleError, CameraError, ConfigError, MekikiError
 from models.gate import Gate
@@ -77,6 +78,11 @@ def count_start(settings: Settings) -> None:
     _at_each_store(settings, _count_start)
 
 
+def count_end(settings: Settings) -> None:
+    """The daemon ends in order: that start speaks against no model on probation."""
+    _at_each_store(settings, _count_end)
+
+
 def _at_each_store(settings: Settings, step: Callable[[Store], None]) -> None:
     places = {path for path, is_store in (model_path(settings, camera) for camera in settings.camera) if is_store}
     for store in (Store(path, Gate(settings.trust)) for path in sorted(places) if path.is_dir()):
@@ -87,10 +93,13 @@ def _at_each_store(settings: Settings, step: Callable[[Store], None]) -> None:
 
 
 def _withdraw_unfit(store: Store, most: int) -> None:
+    if (damage := store.record.damage()) is not None:
+        _log.warning("%s", damage)
     state = store.state()
     if state.active is None or not state.on_probation:
         return
-    why = f"{most} starts within its probation" if state.starts >= most else None
+    failed = state.failed_starts(_boot()) >= most
+    why = f"{most} starts within its probation did not end in order" if failed else None
     try:
         store.active()
     except BundleError as error:
@@ -102,29 +111,59 @@ def _withdraw_unfit(store: Store, most: int) -> None:
 
 def _count_start(store: Store) -> None:
     if (active := store.state().active) is not None:
-        store.start(active)
+        store.start(active, _boot())
+
+
+def _count_end(store: Store) -> None:
+    if (active := store.state().active) is not None:
+        store.end(active)
+
+
+def _boot() -> str:
+    """Which boot of the machine this is; where the service manager hides it all are one, and every start counts."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def load_models(
-    settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None]
+    settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None], early: Mapping[Path, Checked]
 ) -> dict[str, Model]:
     """A model for every camera, by name; cameras that name the same bundle or store share one.
 
-    `sizes` are those of the frames to come, None where a camera cannot tell. Raises ModelError.
+    `sizes` are those of the frames to come, None where a camera cannot tell; `early` has what is checked already.
+    Raises as `check_model`.
     """
     models: dict[Path, Model] = {}
     lanes = settings.inference.requests
     for path, bundle in bundles.items():
-        wanted = frame_sizes(settings, path, sizes)
-        models[path] = prepare(bundle, settings.device, settings.inference, wanted, lanes)
+        checked = early.get(path) or check_model(settings, path, bundle)
+        models[path] = warm_model(settings, path, sizes, checked, lanes)
         lanes = len(models[path].runners)  # all models share the lanes
     return {camera.name: models[model_path(settings, camera)[0]] for camera in settings.camera}
 
 
-def frame_sizes(settings: Settings, path: Path, sizes: Mapping[str, Size | None]) -> set[Size]:
-    """The known frame sizes of the cameras that are judged by the model at `path`."""
-    names = [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
-    return {size for name in names if (size := sizes[name]) is not None}
+def check_model(settings: Settings, path: Path, bundle: Bundle) -> Checked:
+    """A bundle from `path` at a precision that is qualified on this box. Raises ModelError, BundleError."""
+    chosen = qualified(bundle, settings, budget_of(settings, _cameras_of(settings, path)))
+    return check(chosen, settings.device, settings.inference, cache_of(settings))
+
+
+def warm_model(
+    settings: Settings, path: Path, sizes: Mapping[str, Size | None], checked: Checked, lanes: int | None
+) -> Model:
+    """Ready for the frames of the cameras that are judged by it. Raises ModelError."""
+    known = {size for name in _cameras_of(settings, path) if (size := sizes[name]) is not None}
+    model = warm(checked, settings.inference, known, lanes)
+    for words in model.runners[0].deviations:
+        _log.warning("%s: %s", model.name, words)
+    return model
+
+
+def _cameras_of(settings: Settings, path: Path) -> list[str]:
+    """The names of those that are judged by what lies there."""
+    return [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
 
 
 class StoppedError(MekikiError):

@@ -10,8 +10,10 @@ from models.errors import ConfigError
 from trainer.arguments import length_px, seed, whole
 from trainer.compare_command import add_compare
 from trainer.conditions_command import add_conditions
+from trainer.dataset_command import add_dataset
 from trainer.fit_command import EXAMPLE, add_fit
 from trainer.render_command import add_render, add_render_parts
+from trainer.retrain_command import add_retrain
 from trainer.threshold_command import add_threshold
 
 
@@ -30,6 +32,8 @@ def build_parser() -> Parser:
     _add_boxes(subs)
     add_conditions(subs)
     add_compare(subs)
+    add_dataset(subs)
+    add_retrain(subs)
     add_render(subs)
     add_render_parts(subs)
     _add_pretrain(subs)
@@ -42,6 +46,9 @@ def _add_evaluate(subs: object) -> None:
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that `fit` wrote")
     evaluate.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder with good parts and defects")
     evaluate.add_argument("--defects", default="", metavar="NAME,...", help="only these kinds of defect (all)")
+    evaluate.add_argument(
+        "--precision", choices=("f32", "f16", "bf16", "int8"), help="one of those that the bundle holds (its main one)"
+    )
     evaluate.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -98,7 +105,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from trainer.evaluate import evaluate, in_words
 
     names = [name for name in arguments.defects.split(",") if name]
-    found = evaluate(open_bundle(arguments.bundle), scan(arguments.data), names)
+    bundle = open_bundle(arguments.bundle)
+    bundle = bundle if arguments.precision is None else bundle.at(arguments.precision)
+    found = evaluate(bundle, scan(arguments.data), names)
     print(json.dumps(found, indent=2) if arguments.json else in_words(found))
     return DONE
 
