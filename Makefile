@@ -5,7 +5,7 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-slow lint format bench bench-detection lock schemas starter clean
+.PHONY: help install demo study test test-slow lint format bench bench-detection lock schemas dashboards starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ lock: $(READY)  ## renew the hashed lock files
 
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
+
+dashboards: $(READY)  ## renew deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana
 
 starter: $(READY)  ## train the starter weights again (four hours on two cores)
 	mkdir -p out

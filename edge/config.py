@@ -15,6 +15,7 @@ from models.base import Frozen
 from models.variant import Precision
 
 ENV_PREFIX = "MEKIKI_"
+Choice = Literal["auto"] | Precision
 ENV_DELIMITER = "__"
 
 
@@ -41,7 +42,7 @@ class BusConfig(Frozen):
 
     bind: Address = "tcp://127.0.0.1:5555"  # verdicts and heartbeats
     replay: Address = "tcp://127.0.0.1:5556"  # snapshot and replay
-    trigger: Address = "tcp://127.0.0.1:5557"  # bound only where a camera has trigger = "external"
+    trigger: Address = "tcp://127.0.0.1:5557"  # bound only where somebody is listened to: see `Settings.listens`
     pictures: Address | None = None  # JPEG and heatmap (or boxes) of every verdict, for who subscribes
     keys: Path | None = None  # a folder that `mekiki-edge keys` made; without it sockets stay on this machine
     ipc_mode: str = Field(default="0660", pattern=r"^0?[0-7]{3}$")  # of the socket files of ipc:// addresses
@@ -92,6 +93,19 @@ class ProbationConfig(Frozen):
     starts: int = Field(default=3, ge=1)  # of the daemon within it; one more, and it goes back
 
 
+class DriftConfig(Frozen):
+    """When a line counts as drifted from what its model was made from."""
+
+    parts: int = Field(default=200, ge=20, le=100_000)  # the last of a camera, which are compared
+    least: int = Field(default=50, ge=20)  # of which so many must be there
+
+
+class ActivationConfig(Frozen):
+    """When a version that `mekiki-edge model` brings comes into force."""
+
+    hold: Literal["never", "running"] = "never"  # running: when the trigger socket is told that the line is stopped
+
+
 class MetricsConfig(Frozen):
     """Where Prometheus scrapes."""
 
@@ -115,7 +129,7 @@ class Settings(BaseSettings):
     store: Path | None = None  # its active version is used, and followed while the daemon runs
     trust: Path | None = None  # keys, one of which must have signed every bundle; absent: signatures are not checked
     device: str = Field(default="CPU", min_length=1)  # OpenVINO's name
-    precision: Literal["auto"] | Precision = "auto"  # of those that a bundle holds; auto: the fastest that is qualified
+    precision: Choice = "auto"  # of those that a bundle holds; auto: the fastest that is qualified
     state: Path = Field(default_factory=state_dir)  # journal, evidence, what is qualified
     camera: tuple[CameraConfig, ...] = Field(min_length=1)
     inference: InferenceConfig = InferenceConfig()
@@ -124,6 +138,13 @@ class Settings(BaseSettings):
     evidence: EvidenceConfig = EvidenceConfig()
     metrics: MetricsConfig = MetricsConfig()
     probation: ProbationConfig = ProbationConfig()
+    drift: DriftConfig = DriftConfig()
+    activation: ActivationConfig = ActivationConfig()
+
+    @property
+    def listens(self) -> bool:
+        """Whether the trigger socket is there: for parts, or for what the line does."""
+        return self.activation.hold == "running" or any(camera.trigger == "external" for camera in self.camera)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
