@@ -5,7 +5,7 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-slow lint format bench bench-detection lock schemas dashboards starter clean
+.PHONY: help install demo study loop test test-slow lint format bench bench-detection lock schemas dashboards starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: $(READY)  ## the tests
 
 test-slow: $(READY)  ## the tests that take minutes: real screws, an edge-only install
 	$(BIN)/python -m pytest -m slow --timeout 900
+
+loop: $(READY)  ## train, push, drift, review, retrain, shadow, probation, a bad model: the whole circle (minutes; wants sshd, rsync)
+	$(BIN)/python -m tests.system.loop
 
 lint: $(READY)  ## ruff and strict mypy
 	$(BIN)/ruff check .

@@ -114,7 +114,7 @@ class Daemon:
         if bus.pictures is not None:
             socket = bind(self._context, zmq.XPUB, bus.pictures, bus, "pictures", sndhwm=HIGH_WATER)
             self._pictures = Pictures(socket, self.metrics)
-        self._evidence = Evidence(settings.state / "evidence", settings.evidence, self.metrics)
+        self._evidence = Evidence(settings.state, settings.evidence, settings.review, self.metrics)
 
     def _open_cameras(self, stack: contextlib.ExitStack, bundles: Mapping[Path, Bundle]) -> dict[str, Model]:
         settings, self._relay = self._settings, Relay()

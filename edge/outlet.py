@@ -24,7 +24,7 @@ class Afterwards:
         """Nobody reads the frame's memory after this."""
         try:
             if self.evidence is not None:
-                self.evidence.offer(judged.verdict, judged.grab.image)
+                self.evidence.offer(judged.verdict, judged.grab.image, judged.prediction)
             if self.pictures is not None:
                 self.pictures.offer(judged.verdict, judged.grab.image, judged.prediction)
             if (shadow := self.shadows.get(judged.verdict.camera)) is not None:

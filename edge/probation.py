@@ -69,7 +69,8 @@ class Ruling(NamedTuple):
 
 
 def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
-    """A share that rose by more than is allowed is a reason to go back, from 50 parts on. Without an old version's
+    """A share that rose by more than is allowed is a reason to go back, from 50 parts on. So is one of ng that fell: it
+    may be defects that pass now, and not good parts that the old version rejected. Without an old version's
     verdicts its shares count as 0 for `unknown` and late, and NG cannot be compared."""
     if new.parts < min(_EARLY, config.parts):
         return Ruling(None, "")
@@ -78,7 +79,7 @@ def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
         del limits["ng"]
     for name, rise in limits.items():
         now, before = new.share(name), old.share(name)
-        if now > before + rise or (name == "ng" and now < before - rise):
+        if now > before + rise or (name == "ng" and now < before - config.ng_fall):
             return Ruling(False, f"{name} of {new.parts} parts {now:.1%}, before {before:.1%} of {old.parts}")
     if new.parts < config.parts:
         return Ruling(None, "")

@@ -62,6 +62,13 @@ def test_one_that_finds_nothing_any_more_goes_back():
     assert ruling(Counts.of([OK] * 60), before, CONFIG).is_good is False
 
 
+def test_one_that_is_meant_to_reject_less_stays_where_the_settings_say_so():
+    before = Counts.of([OK] * 100 + [NG] * 100)
+    allowed = ProbationConfig(parts=60, ng_fall=1)
+    assert ruling(Counts.of([OK] * 60), before, allowed).is_good
+    assert ruling(Counts.of([NG] * 60), before, allowed).is_good is False, "the other way nothing changes"
+
+
 def test_without_verdicts_of_the_one_before_ng_is_not_compared_but_doubt_and_lateness_are():
     nothing = Counts.of([])
     assert ruling(Counts.of([NG] * 200), nothing, CONFIG).is_good
