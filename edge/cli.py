@@ -40,10 +40,10 @@ def _parser() -> Parser:
     _add_line(subs)
     _add_keys(subs)
     _add_model(subs)
-    _add_qualify(subs)
     add_review(subs)
     _add_shadow(subs)
     _add_status(subs)
+    _add_qualify(subs)
     return parser
 
 
@@ -143,24 +143,6 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
             action.add_argument("--because", type=reason, metavar="REASON", help="kept in the history")
 
 
-def _add_qualify(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    about = "Try a bundle on the devices of this box at each of its precisions: right, how quick, and in time."
-    command = sub_parser(
-        subs, "qualify", _qualify, about, f"{_PROG} qualify screws.bundle --device CPU --budget-ms 100"
-    )
-    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder on this box")
-    command.add_argument(
-        "--device", action="append", default=[], metavar="NAME", help="CPU, GPU or NPU; repeatable (all that are here)"
-    )
-    command.add_argument(
-        "--budget-ms", type=_milliseconds, metavar="MS",
-        help="for one frame (the shortest deadline_s of the settings, else none)",
-    )  # fmt: skip
-    command.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings of this box, TOML; they say where `state` is"
-    )
-
-
 def _add_shadow(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     about = "See how a version does that judges beside the active one."
     example = "shadow report --config edge.toml"
@@ -181,6 +163,24 @@ def _add_status(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-
     command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
     command.add_argument("--camera", metavar="NAME", help="its store only, where there are several")
     command.add_argument("--json", action="store_true", help="for programs: one JSON object")
+
+
+def _add_qualify(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Try a bundle on the devices of this box at each of its precisions: right, how quick, and in time."
+    command = sub_parser(
+        subs, "qualify", _qualify, about, f"{_PROG} qualify screws.bundle --device CPU --budget-ms 100"
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder on this box")
+    command.add_argument(
+        "--device", action="append", default=[], metavar="NAME", help="CPU, GPU or NPU; repeatable (all that are here)"
+    )
+    command.add_argument(
+        "--budget-ms", type=_milliseconds, metavar="MS",
+        help="for one frame (the shortest deadline_s of the settings, else none)",
+    )  # fmt: skip
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings of this box, TOML; they say where `state` is"
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:

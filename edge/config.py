@@ -15,7 +15,6 @@ from models.base import Frozen
 from models.variant import Precision
 
 ENV_PREFIX = "MEKIKI_"
-Choice = Literal["auto"] | Precision
 ENV_DELIMITER = "__"
 
 
@@ -145,7 +144,7 @@ class Settings(BaseSettings):
     store: Path | None = None  # its active version is used, and followed while the daemon runs
     trust: Path | None = None  # keys, one of which must have signed every bundle; absent: signatures are not checked
     device: str = Field(default="CPU", min_length=1)  # OpenVINO's name
-    precision: Choice = "auto"  # of those that a bundle holds; auto: the fastest that is qualified
+    precision: Literal["auto"] | Precision = "auto"  # of those that a bundle holds; auto: the fastest that is qualified
     state: Path = Field(default_factory=state_dir)  # journal, evidence, reviews, what is qualified
     camera: tuple[CameraConfig, ...] = Field(min_length=1)
     inference: InferenceConfig = InferenceConfig()

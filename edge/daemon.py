@@ -59,7 +59,6 @@ from edge.startup import (
     check_model,
     count_end,
     count_start,
-    frame_sizes,
     load_bundles,
     load_models,
     model_path,
@@ -219,7 +218,7 @@ class Daemon:
             precision=settings.precision,
             inference=settings.inference,
             budget_s=budget_of(settings, cameras),
-            sizes=tuple(frame_sizes(settings, store, self._sizes)),
+            sizes=tuple({size for name in cameras if (size := self._sizes[name]) is not None}),
             epoch=self.epoch,
         )
         shadow = Shadow(

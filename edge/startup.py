@@ -154,15 +154,11 @@ def warm_model(
     settings: Settings, path: Path, sizes: Mapping[str, Size | None], checked: Checked, lanes: int | None
 ) -> Model:
     """Ready for the frames of the cameras that are judged by it. Raises ModelError."""
-    model = warm(checked, settings.inference, frame_sizes(settings, path, sizes), lanes)
+    known = {size for name in _cameras_of(settings, path) if (size := sizes[name]) is not None}
+    model = warm(checked, settings.inference, known, lanes)
     for words in model.runners[0].deviations:
         _log.warning("%s: %s", model.name, words)
     return model
-
-
-def frame_sizes(settings: Settings, path: Path, sizes: Mapping[str, Size | None]) -> set[Size]:
-    """The known frame sizes of the cameras that are judged by the model at `path`."""
-    return {size for name in _cameras_of(settings, path) if (size := sizes[name]) is not None}
 
 
 def _cameras_of(settings: Settings, path: Path) -> list[str]:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
 from edge.cameras.ring import Ring
-from edge.config import Choice, InferenceConfig
+from edge.config import InferenceConfig
 from models.base import Frozen
 from models.health import Health
+from models.manifest import Precision
 from models.verdict import Verdict
 
 
@@ -26,11 +27,11 @@ class Setup(Frozen):
     store: Path
     trust: Path | None
     digest: str
-    state: Path  # what is on record of the version lies there
+    state: Path  # where the box keeps what is qualified
     device: str
-    precision: Choice
+    precision: Literal["auto"] | Precision
     inference: InferenceConfig
-    budget_s: float | None
+    budget_s: float | None  # for one frame
     sizes: tuple[tuple[int, int], ...]  # (height, width) of the frames to come, as far as they are known
     epoch: str
 
