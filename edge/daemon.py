@@ -1,6 +1,6 @@
 """The daemon: its threads, their start and their end.
 
-    main              starts everything, waits for a signal or a death, stops everything
+    main              starts everything, watches that it moves, waits for a signal or a death, stops everything
     capture-NAME      one per camera: reads its process, replaces it when it fails
     trigger           parts that a PLC announces (where a camera has trigger = "external")
     inspect           the engine's deadlines and its watch over the device; the rest of the engine runs on
@@ -19,7 +19,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -37,11 +37,13 @@ from edge.journal import Journal, next_epoch
 from edge.line import Line
 from edge.metrics import Endpoint, Metrics
 from edge.model import Model, prepare
+from edge.notify import Notifier
 from edge.outlet import Afterwards
 from edge.pictures import HIGH_WATER, Pictures
 from edge.probation import Trial
 from edge.publisher import Publisher
 from edge.relay import Relay
+from edge.reload import Configurable, Reload
 from edge.replay import Replay
 from edge.signals import Signals
 from edge.sockets import bind, open_context
@@ -57,6 +59,7 @@ from edge.startup import (
 )
 from edge.swap import Swap
 from edge.trigger import TriggerServer
+from edge.watchdog import ROUND_S, Stage, Watchdog
 from edge.worker import Worker, died
 from models.bundle import Bundle
 from models.errors import MekikiError
@@ -73,15 +76,26 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """Everything that is open while the daemon runs. The constructor makes it, `run` uses it up."""
 
-    def __init__(self, settings: Settings, signals: Signals, stack: contextlib.ExitStack) -> None:
-        """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened."""
-        self._settings, self._signals = settings, signals
+    def __init__(
+        self,
+        settings: Settings,
+        signals: Signals,
+        stack: contextlib.ExitStack,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened.
+
+        `reread` reads the settings again, at a reload.
+        """
+        self._settings, self._signals, self._notifier = settings, signals, Notifier()
+        self._reread = reread or (lambda: settings)
         self._stop, self._ended = threading.Event(), threading.Event()
         withdraw_unfit(settings)
         bundles = load_bundles(settings)
         self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
         self._open_outside(stack)
         self._assemble(self._open_cameras(stack, bundles))
+        self._reloaded: str | None = None  # what the last reload came to, until it is told
 
     def _open_outside(self, stack: contextlib.ExitStack) -> None:
         """What other processes can see: the metrics, the sockets, the files."""
@@ -138,13 +152,15 @@ class Daemon:
         self._make_workers()
 
     def _make_workers(self) -> None:
+        self._trials: list[Configurable] = []
         worker = partial(Worker, ended=self._ended)
         self._inspect = worker("inspect", self._engine.run)
         self._lanes = [worker(lane.name, lane.run) for lane in self._engine.lanes]
         self._inputs = [worker(capture.name, capture.run) for capture in self._captures]
         if (server := self._trigger_server()) is not None:
             self._inputs.append(worker("trigger", server.run))
-        self._swaps = [worker("swap", swap.run)] if (swap := self._swap()) is not None else []
+        self._swap = self._make_swap()
+        self._swaps = [worker("swap", self._swap.run)] if self._swap is not None else []
         self._publish = worker("publish", self._publisher.run)
         # Each has a body, and what lets it end.
         rest: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
@@ -165,7 +181,7 @@ class Daemon:
         socket = bind(self._context, zmq.ROUTER, bus.trigger, bus, "trigger")
         return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop)
 
-    def _swap(self) -> Swap | None:
+    def _make_swap(self) -> Swap | None:
         settings = self._settings
         places = {camera.name: model_path(settings, camera) for camera in settings.camera}
         stores = sorted({path for path, is_store in places.values() if is_store})
@@ -179,6 +195,7 @@ class Daemon:
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
             trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation)
+            self._trials.append(trial)
             swap.follow(followed, cameras, digest, model, trial)
         return swap
 
@@ -205,20 +222,63 @@ class Daemon:
             for worker in self._all:
                 worker.start()
             _log.info("running: %s", ", ".join(worker.name for worker in self._inputs))
+            self._notifier.ready(self._status())
             self._watch()
+            self._notifier.stopping("what waits is judged and published")
             self._end()
         _log.info("stopped: %s", self._signals.came or "all cameras have finished")
 
     def _await_subscriber(self) -> None:
+        def stopping() -> bool:
+            self._notifier.starting("waits for a subscriber", more_s=10)
+            return self._signals.came is not None
+
         wait_s = self._settings.bus.wait_for_subscriber_s
-        if wait_s and not self._bus.wait_for_subscriber(wait_s, lambda: self._signals.came is not None):
+        if wait_s and not self._bus.wait_for_subscriber(wait_s, stopping):
             _log.warning("no subscriber within %g s; starting without one", wait_s)
 
     def _watch(self) -> None:
+        watchdog = Watchdog(self._notifier, list(self._stages()), self._status)
+        live: dict[str, list[Configurable]] = {
+            "evidence": [self._evidence], "journal": [self._journal], "probation": self._trials,
+        }  # fmt: skip
+        reload = Reload(self._settings, self._reread, live)
         while self._signals.came is None and self._inspect.is_alive() and not died(self._all):
             # Short, because a signal handler may not wake it; the event also comes when one camera finishes.
             self._ended.wait(0.1)
             self._ended.clear()
+            watchdog.look()
+            self._reload_if_asked(reload)
+
+    def _stages(self) -> Iterator[Stage]:
+        """What must move. An inference has its own limit, and the engine that watches it is the first to leave."""
+        for capture in self._captures:
+            yield Stage(capture.name, capture.beat.done)
+        yield Stage("inspect", self._engine.beat.done)
+        hang_s = self._settings.inference.hang_s
+        yield Stage("the queues", self._engine.queues, hang_s)
+        for lane in self._engine.lanes:
+            yield Stage(lane.name, lane.done, hang_s + ROUND_S)
+        yield Stage("publish", self._publisher.rounds.done)
+
+    def _reload_if_asked(self, reload: Reload) -> None:
+        """`ready` follows when the swap thread has looked too, so that `systemctl reload` waits for a new model."""
+        if self._signals.wants_reload:
+            self._signals.wants_reload = False
+            self._notifier.reloading()
+            self._reloaded = reload.run()
+            if self._swap is not None:
+                self._swap.look_again()
+        if self._reloaded is not None and (self._swap is None or self._swap.has_looked):
+            self._notifier.ready(self._reloaded)
+            self._reloaded = None
+
+    def _status(self) -> str:
+        """For `systemctl status`."""
+        down = [name for name, line in self._lines.items() if not line.up and not line.finished]
+        models = sorted({model.bundle.digest[:12] for model in self._engine.models.values()})
+        cameras = f"no picture from {', '.join(down)}" if down else f"{len(self._lines)} cameras deliver"
+        return f"epoch {self.epoch}: {cameras}; judged by {', '.join(models)}"
 
     def _end(self) -> None:
         self._stop.set()
@@ -255,14 +315,14 @@ def _join(workers: list[Worker], limit_s: float) -> None:
         worker.join(max(0.0, until_s - time.monotonic()))
 
 
-def run_daemon(settings: Settings) -> None:
-    """Starts, runs and stops. Raises MekikiError; by then everything is closed.
+def run_daemon(settings: Settings, reread: Callable[[], Settings] | None = None) -> None:
+    """Starts, runs and stops. Raises MekikiError; by then everything is closed. `reread` is for reloads.
 
     After a HangError the process must leave by `os._exit`: an orderly exit would wait for the thread that is stuck.
     """
     with Signals().caught() as signals, contextlib.ExitStack() as stack:
         try:
-            Daemon(settings, signals, stack).run()
+            Daemon(settings, signals, stack, reread).run()
         except HangError:
             closing = threading.Thread(target=stack.pop_all().close, daemon=True)  # may meet what is stuck
             closing.start()

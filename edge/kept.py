@@ -47,7 +47,7 @@ class Kept:
     """The index of the folder: in memory, read once, kept up with every frame."""
 
     def __init__(self, folder: Path, borderline: float) -> None:
-        self._folder, self._borderline = folder, borderline
+        self._folder, self.borderline = folder, borderline
         self._entries: dict[str, _Entry] = {}  # by "day/name"
         self._order: list[list[tuple[int, str]]] = [[] for _ in range(_REVIEWED + 1)]  # a heap by age for each rank
         self._suspects: list[Path] = []
@@ -126,7 +126,7 @@ class Kept:
             return
         try:
             said = json.loads(text)
-            kind = kind_of(said["outcome"], said["score"], said["threshold"], self._borderline)
+            kind = kind_of(said["outcome"], said["score"], said["threshold"], self.borderline)
             at_ns = int(said["captured_at_ns"])
         except (ValueError, TypeError, KeyError):  # no verdict of ours; it takes room all the same
             kind, at_ns = "unknown", file.stat().st_mtime_ns

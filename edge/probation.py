@@ -94,6 +94,10 @@ class Trial:
         self._read_up_to: int | None = None
         self._said: str | None = None
 
+    def configure(self, config: ProbationConfig) -> None:
+        """Other limits from the next look on. Any thread."""
+        self._config = config
+
     def look(self, digest: str) -> None:
         """`digest` is what judges now. Commits or goes back when the time has come; the store's next reader follows."""
         try:
