@@ -277,7 +277,8 @@ class Daemon:
         """For `systemctl status`."""
         down = [name for name, line in self._lines.items() if not line.up and not line.finished]
         models = sorted({model.bundle.digest[:12] for model in self._engine.models.values()})
-        cameras = f"no picture from {', '.join(down)}" if down else f"{len(self._lines)} cameras deliver"
+        faults = f", no picture from {', '.join(down)}" if down else ""
+        cameras = f"{len(self._lines) - len(down)} of {len(self._lines)} cameras deliver{faults}"
         return f"epoch {self.epoch}: {cameras}; judged by {', '.join(models)}"
 
     def _end(self) -> None:

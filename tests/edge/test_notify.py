@@ -54,7 +54,7 @@ def test_the_daemon_is_ready_after_its_model_and_cameras_then_alive_then_stoppin
     with Manager(tmp_path / "notify", watchdog_s=2) as manager, box.daemon(**manager.environment) as process:
         ready = manager.wait_for("READY=1")
         assert box.answers()
-        assert "1 cameras deliver" in ready[1]
+        assert "1 of 1 cameras deliver" in ready[1]
         manager.wait_for("WATCHDOG=1")
         manager.wait_for("WATCHDOG=1")
         process.send_signal(signal.SIGTERM)
