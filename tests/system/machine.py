@@ -45,7 +45,6 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._init: int | None = None
 
     def boot(self) -> None:
         """Returns when its systemd has started all that it should."""
@@ -59,15 +58,14 @@ class Machine:
             ["systemd-nspawn", "-D", str(self.root), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_for(self._has_init)
+        wait_for(lambda: self._init() is not None)
 
-    def _has_init(self) -> bool:
+    def _init(self) -> str | None:
+        """Its first process, as this machine counts. Asked anew each time: nspawn's first child is another."""
         assert self._nspawn is not None
         assert self._nspawn.poll() is None, "systemd-nspawn ended; run it by hand to see why"
-        path = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        children = path.read_text().split()
-        self._init = int(children[0]) if children else None
-        return self._init is not None
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+        return children[0] if children else None
 
     def power_off(self, limit_s: float = 30) -> None:
         """In order: every unit is stopped. nspawn itself answers SIGTERM that way."""
@@ -78,11 +76,11 @@ class Machine:
             finally:
                 self._nspawn.kill()
                 self._nspawn.wait()
-        self._nspawn = self._init = None
+        self._nspawn = None
 
     def try_sh(self, command: str, limit_s: float = 120) -> "subprocess.CompletedProcess[str]":
         """A shell in there, as root."""
-        enter = ["nsenter", "--target", str(self._init), *_NAMESPACES, "--", "env", "-i", _PATH, "sh", "-c", command]
+        enter = ["nsenter", "--target", str(self._init()), *_NAMESPACES, "--", "env", "-i", _PATH, "sh", "-c", command]
         return subprocess.run(
             enter, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=limit_s
         )
