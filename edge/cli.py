@@ -127,15 +127,12 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    import logging
-
     from edge.daemon import run_daemon
     from edge.engine import HangError
+    from edge.logs import log_to_stderr
     from edge.settings import load_settings
 
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s: %(message)s"
-    )
+    log_to_stderr()
     try:
         reread = functools.partial(load_settings, arguments.config)
         run_daemon(reread(), reread)

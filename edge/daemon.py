@@ -230,7 +230,7 @@ class Daemon:
 
     def _await_subscriber(self) -> None:
         def stopping() -> bool:
-            self._notifier.starting("waits for a subscriber", more_s=10)
+            self._notifier.starting("waits for a subscriber")
             return self._signals.came is not None
 
         wait_s = self._settings.bus.wait_for_subscriber_s

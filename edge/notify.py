@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Mapping
 
+_MORE_US = 10_000_000  # that a start may take from the last word on
 _log = logging.getLogger(__name__)
 
 
@@ -20,7 +21,7 @@ class Notifier:
         address = environment.get("NOTIFY_SOCKET", "")
         # "@" begins an abstract address, whose first byte is 0.
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._has_complained = False
+        self._has_complained, self._extend_s = False, 0.0
         ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         limit_us = environment.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(limit_us) / 1e6 if ours and self._address and limit_us.isdecimal() else None
@@ -37,9 +38,11 @@ class Notifier:
         """One line for `systemctl status`."""
         self._send(f"STATUS={status}")
 
-    def starting(self, status: str, more_s: float) -> None:
-        """The start takes at least so much longer."""
-        self._send(f"EXTEND_TIMEOUT_USEC={int(more_s * 1e6)}", f"STATUS={status}")
+    def starting(self, status: str) -> None:
+        """The start goes on. Call it as often as you like: the manager is told once a second."""
+        if time.monotonic() >= self._extend_s:
+            self._extend_s = time.monotonic() + 1
+            self._send(f"EXTEND_TIMEOUT_USEC={_MORE_US}", f"STATUS={status}")
 
     def reloading(self) -> None:
         """`ready` follows. The time is what Type=notify-reload asks for, from systemd 253 on."""

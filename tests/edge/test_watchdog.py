@@ -1,11 +1,18 @@
 """WATCHDOG=1 says that every stage of the pipeline moves or has nothing to do."""
 
+import contextlib
+import pkgutil
+import threading
 import time
 
 import pytest
 
+from edge.daemon import Daemon
 from edge.notify import Notifier
+from edge.settings import load_settings
+from edge.signals import Signals
 from edge.watchdog import Beat, Done, Stage, Watchdog
+from tests import tiny
 from tests.edge.box import wait_for
 from tests.edge.manager import Manager
 
@@ -78,3 +85,45 @@ def test_a_lane_with_one_inference_for_too_long_is_stuck_and_one_without_any_is_
     done = Done(2, is_idle=False)
     assert stage.stuck_s() is None
     wait_for(lambda: stage.stuck_s() is not None)
+
+
+@pytest.mark.parametrize(
+    ("step", "stage"),
+    [
+        ("edge.capture.Capture._count", "capture-top"),
+        ("edge.engine.Engine._watch_lanes", "inspect"),
+        ("edge.bus.Bus.publish", "publish"),
+    ],
+)
+def test_a_daemon_one_of_whose_threads_is_stuck_says_which_and_no_longer_that_it_is_alive(
+    box, tmp_path, monkeypatch, step, stage
+):
+    held, stuck = threading.Event(), threading.Event()
+    where, _, name = step.rpartition(".")
+    original = getattr(pkgutil.resolve_name(where), name)
+
+    def holding(*arguments, **named):
+        if stuck.is_set():
+            held.wait(60)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(step, holding)
+    box.images("line", [tiny.OK])
+    settings = load_settings(box.write_folder("line", "loop = true\nfps = 50"))
+    with Manager(tmp_path / "notify", watchdog_s=1) as manager, contextlib.ExitStack() as stack:
+        for variable, value in manager.environment.items():
+            monkeypatch.setenv(variable, value)
+        signals = Signals()
+        daemon = threading.Thread(target=Daemon(settings, signals, stack).run)
+        daemon.start()
+        manager.wait_for("WATCHDOG=1")
+        stuck.set()
+        wait_for(lambda: any(line.startswith(f"STATUS=stuck: {stage} ") for line in manager.hear(0.1)))
+        manager.heard.clear()
+        manager.hear(0.6)
+        assert "WATCHDOG=1" not in manager.heard
+        held.set()
+        manager.wait_for("WATCHDOG=1")
+        signals.note(15, None)
+        daemon.join(20)
+        assert not daemon.is_alive()
