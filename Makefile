@@ -29,8 +29,10 @@ demo: $(READY)  ## twenty good screws to verdicts, in out/demo (DATA=DIR for you
 study: $(READY)  ## the original experiment made again, in out/study (DATA=path/to/mvtec/screw; ARGS=--help says more)
 	@$(BIN)/python -m trainer.original --data "$(DATA)" $(ARGS)
 
+# What is asked of a daemon's times runs by itself, all else side by side.
 test: $(READY)  ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/edge tests/deploy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/edge --ignore tests/deploy
 
 test-slow: $(READY)  ## the tests that take minutes: real screws, an edge-only install
 	$(BIN)/python -m pytest -m slow --timeout 900
