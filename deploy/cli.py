@@ -119,7 +119,7 @@ def _sign(arguments: argparse.Namespace) -> int:
 
 
 def _installer(arguments: argparse.Namespace) -> int:
-    from deploy.installer import make_installer, words_of
+    from deploy.installer.gather import make_installer, words_of
 
     print("\n".join(words_of(make_installer(arguments.out))))
     return DONE

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.installer import HERE, _join, _pack, make_installer
+from deploy.installer.archive import HERE, join, pack
+from deploy.installer.gather import make_installer
 from edge.settings import load_settings
 from models.errors import MekikiError
 
@@ -19,7 +20,7 @@ def run(tmp_path) -> Path:
     payload = tmp_path / "payload"
     (payload / "wheels").mkdir(parents=True)
     (payload / "install.sh").write_text('echo "given: $*"; ls "$(dirname "$0")"; exit 7\n')
-    _join(_pack(payload, tmp_path / "payload.tar"), tmp_path / "mekiki.run", "0.0-test")
+    join(pack(payload, tmp_path / "payload.tar"), tmp_path / "mekiki.run", "0.0-test", "3.11")
     return tmp_path / "mekiki.run"
 
 
@@ -58,7 +59,7 @@ def test_a_disk_without_room_is_told(run, tmp_path):
 
 def test_the_same_payload_makes_the_same_file(run, tmp_path):
     again = tmp_path / "again.run"
-    _join(_pack(tmp_path / "payload", tmp_path / "again.tar"), again, "0.0-test")
+    join(pack(tmp_path / "payload", tmp_path / "again.tar"), again, "0.0-test", "3.11")
     assert again.read_bytes() == run.read_bytes()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.installer import make_installer
+from deploy.installer.gather import make_installer
 from tests.system.machine import Machine, lacking, make_root
 from tests.system.service import Service
 
