@@ -119,8 +119,9 @@ def _python() -> str:
 
 def words_of(made: Installer) -> Sequence[str]:
     """What a person must know of it."""
+    size_mb, installed_mb = round(made.bytes / 1e6), round(made.installed_bytes / 1e6)
     return (
-        f"{made.path}: {made.name}, {made.bytes / 1e6:.0f} MB, takes about {made.installed_bytes / 1e6:.0f} MB on a box",
+        f"{made.path}: {made.name}, {size_mb} MB, takes about {installed_mb} MB on a box",
         f"sha256 {made.sha256}",
         f"for Linux on {platform.machine()} with Python {made.python}; on the box: sudo sh {made.path.name}",
     )
