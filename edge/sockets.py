@@ -5,7 +5,6 @@ clients in by their keys; it runs only where keys are set.
 """
 
 import contextlib
-import errno
 import os
 import socket
 import stat
@@ -122,7 +121,7 @@ def _bind(made: "zmq.Socket[bytes]", address: str, config: BusConfig, where: str
     except zmq.ZMQError as error:
         if error.errno == zmq.EADDRINUSE:
             raise MekikiError(f"{where}: {_taken('port', setting)}") from error
-        if error.errno in (zmq.EADDRNOTAVAIL, errno.ENODEV):  # at boot the network may still be on its way: tried again
+        if error.errno == zmq.EADDRNOTAVAIL:  # at boot the network may still be on its way: tried again
             raise MekikiError(
                 f"{where}: no address of this box, or not yet; see its network or [bus] {setting}"
             ) from error
