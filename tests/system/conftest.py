@@ -52,10 +52,10 @@ def measured():
     return note
 
 
-@pytest.fixture(scope="module")
-def installed(machine) -> Service:
-    """The service of a machine on which the installer has run, with a camera and a model; not started."""
-    service = Service(machine)
+@pytest.fixture(scope="session")
+def installed(machine, tmp_path_factory) -> Service:
+    """The service of a machine on which the installer has run, with a camera and a signed model; not started."""
+    service = Service(machine, tmp_path_factory.mktemp("signer") / "keys")
     if not machine.path("/opt/mekiki/current").is_symlink():
         machine.sh("sh /root/mekiki.run --no-start")
     service.furnish()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import time
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from tests import tiny
 from tests.edge.box import LIMIT_S, Subscriber, free_port, wait_for
+from tests.signer import Signer
 from tests.system.machine import Machine
 
 UNIT = "mekiki-edge"
@@ -21,8 +23,9 @@ _CAMERA = '[[camera]]\nname = "top"\nkind = "folder"\npath = "/srv/{line}"\nloop
 class Service:
     """Ports of this machine's network, which the machine shares."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
+    def __init__(self, machine: Machine, keys: Path) -> None:
+        """`keys` is a folder to be made, of who signs the bundles."""
+        self.machine, self._signer = machine, Signer(keys, "line-2026")
         self.ports = {name: free_port() for name in ("bind", "replay", "trigger", "metrics")}
 
     @property
@@ -35,16 +38,16 @@ class Service:
             for i, patch in enumerate(patches):
                 tiny.write_image(self.machine.path(f"/srv/{line}/{i:04}.png"), tiny.frame(patch, 480, 640))
         for name, options in (("a", {}), ("b", {"threshold": 0.6}), ("hangs", {"hangs": True})):
-            path = self.machine.path(f"/srv/{name}.bundle")
-            if not path.exists():
-                tiny.make_bundle(path, **options)
+            shutil.rmtree(self.machine.path(f"/srv/{name}.bundle"), ignore_errors=True)
+            self._signer.sign(tiny.make_bundle(self.machine.path(f"/srv/{name}.bundle"), **options))
+        shutil.copytree(self._signer.trust, self.machine.path("/etc/mekiki/trust"), dirs_exist_ok=True)
         self.configure()
         self.install_model("a")
 
     def configure(self, line: str = "line", more: str = "", tables: str = "") -> None:
         """Writes the settings."""
         bus = "\n".join(f'{name} = "tcp://127.0.0.1:{port}"' for name, port in self.ports.items() if name != "metrics")
-        text = f'store = "/var/lib/mekiki/store"\n{_CAMERA.format(line=line, fps=FPS, more=more)}\n'
+        text = f'store = "/var/lib/mekiki/store"\ntrust = "trust"\n{_CAMERA.format(line=line, fps=FPS, more=more)}\n'
         text += f"[bus]\n{bus}\n[metrics]\nport = {self.ports['metrics']}\n[probation]\nparts = 0\n{tables}\n"
         tomllib.loads(text)
         self.machine.path(CONFIG).write_text(text)
