@@ -109,6 +109,7 @@ switch() {
 
 # This one and the one before it stay; what is no version of ours is not touched.
 forget_older() {
+  [ "$before" != "$NAME" ] || return 0  # run again: the one before it is not known here
   for folder in "$OPT"/*/; do
     name=$(basename "$folder")
     case $name in current | bin | "$NAME" | "$before") continue ;; esac

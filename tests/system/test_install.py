@@ -97,7 +97,8 @@ def test_an_upgrade_restarts_a_running_service_and_keeps_the_version_before(mach
     assert "started, and ready" in told
     assert "removed the older 0.1.0-broken" in told
     assert name_of(machine) == "0.1.0-next"
-    assert machine.sh(f"ls -d /opt/mekiki/{old}")
+    machine.sh(upgrade)
+    assert machine.sh(f"ls -d /opt/mekiki/{old}"), "which a second run leaves too"
     assert "started, and ready" in machine.sh(RUN), "back to the one before, by its own installer"
 
 
