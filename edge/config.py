@@ -40,7 +40,7 @@ class BusConfig(Frozen):
 
     bind: Address = "tcp://127.0.0.1:5555"  # verdicts and heartbeats
     replay: Address = "tcp://127.0.0.1:5556"  # snapshot and replay
-    trigger: Address = "tcp://127.0.0.1:5557"  # bound only where a camera has trigger = "external"
+    trigger: Address = "tcp://127.0.0.1:5557"  # bound only where somebody is listened to: see `Settings.listens`
     pictures: Address | None = None  # JPEG and heatmap (or boxes) of every verdict, for who subscribes
     keys: Path | None = None  # a folder that `mekiki-edge keys` made; without it sockets stay on this machine
     ipc_mode: str = Field(default="0660", pattern=r"^0?[0-7]{3}$")  # of the socket files of ipc:// addresses
@@ -91,6 +91,12 @@ class ProbationConfig(Frozen):
     starts: int = Field(default=3, ge=1)  # of the daemon within it; one more, and it goes back
 
 
+class ActivationConfig(Frozen):
+    """When a version that `mekiki-edge model` brings comes into force."""
+
+    hold: Literal["never", "running"] = "never"  # running: when the trigger socket is told that the line is stopped
+
+
 class MetricsConfig(Frozen):
     """Where Prometheus scrapes."""
 
@@ -122,6 +128,12 @@ class Settings(BaseSettings):
     evidence: EvidenceConfig = EvidenceConfig()
     metrics: MetricsConfig = MetricsConfig()
     probation: ProbationConfig = ProbationConfig()
+    activation: ActivationConfig = ActivationConfig()
+
+    @property
+    def listens(self) -> bool:
+        """Whether the trigger socket is there: for parts, or for what the line does."""
+        return self.activation.hold == "running" or any(camera.trigger == "external" for camera in self.camera)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -2,13 +2,14 @@
 
     main              starts everything, watches that it moves, waits for a signal or a death, stops everything
     capture-NAME      one per camera: reads its process, replaces it when it fails
-    trigger           parts that a PLC announces (where a camera has trigger = "external")
+    trigger           parts that a PLC announces, and what it says of the line (where `Settings.listens`)
     inspect           the engine's deadlines and its watch over the device; the rest of the engine runs on
                       whichever thread has news for it
     infer-N           the lanes: each runs the model on one frame at a time
     publish           journal -> bus -> evidence, pictures, slot; heartbeats
     replay, journal   verdicts again for who missed them; checkpoints
     swap              prepares a new active version of a store
+    shadow            one per store: brings frames to a candidate in its own process, and compares
     evidence, pictures, zap, metrics
 
 At a stop the cameras end first, then what waits is judged and published, then the disk and the bus
@@ -32,6 +33,7 @@ from edge.config import Settings
 from edge.engine import BusyError, Engine, HangError
 from edge.evidence import Evidence
 from edge.garbage import Garbage
+from edge.hold import Hold
 from edge.inspector import Inspector
 from edge.journal import Journal, next_epoch
 from edge.line import Line
@@ -45,10 +47,14 @@ from edge.publisher import Publisher
 from edge.relay import Relay
 from edge.reload import Configurable, Reload
 from edge.replay import Replay
+from edge.shadow.messages import Setup
+from edge.shadow.records import Records, records_in
+from edge.shadow.thread import Shadow
 from edge.signals import Signals
 from edge.sockets import bind, open_context
 from edge.startup import (
     StoppedError,
+    count_end,
     count_start,
     frame_sizes,
     load_bundles,
@@ -90,6 +96,7 @@ class Daemon:
         self._settings, self._signals, self._notifier = settings, signals, Notifier()
         self._reread = reread or (lambda: settings)
         self._stop, self._ended = threading.Event(), threading.Event()
+        self._hold = Hold(settings.activation)
         withdraw_unfit(settings)
         bundles = load_bundles(settings)
         self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
@@ -130,7 +137,8 @@ class Daemon:
 
     def _assemble(self, models: dict[str, Model]) -> None:
         settings = self._settings
-        after = Afterwards(self._evidence, self._pictures)
+        self._shadows: dict[str, Shadow] = {}  # by camera; made when there is an engine to ask
+        after = Afterwards(self._evidence, self._pictures, self._shadows)
         self._publisher = Publisher(
             self._bus, self._journal, self.metrics, self._beat, after, settings.bus.heartbeat_s
         )  # fmt: skip
@@ -159,7 +167,8 @@ class Daemon:
         self._inputs = [worker(capture.name, capture.run) for capture in self._captures]
         if (server := self._trigger_server()) is not None:
             self._inputs.append(worker("trigger", server.run))
-        self._swap = self._make_swap()
+        stores = self._stores()
+        self._swap = self._make_swap(stores) if stores else None
         self._swaps = [worker("swap", self._swap.run)] if self._swap is not None else []
         self._publish = worker("publish", self._publisher.run)
         # Each has a body, and what lets it end.
@@ -171,25 +180,26 @@ class Daemon:
         if self._pictures is not None:
             rest["pictures"] = (self._pictures.run, self._pictures.finish)
         self._helpers = [worker(name, run) for name, (run, _) in rest.items()]
+        self._helpers += [worker("shadow", self._shadow(store, cameras).run) for store, cameras in stores.items()]
         self._finishers = [finish for _, finish in rest.values()]
 
     def _trigger_server(self) -> TriggerServer | None:
-        cameras = [camera.name for camera in self._settings.camera if camera.trigger == "external"]
-        if not cameras:
+        if not self._settings.listens:
             return None
+        cameras = [camera.name for camera in self._settings.camera if camera.trigger == "external"]
         bus = self._settings.bus
         socket = bind(self._context, zmq.ROUTER, bus.trigger, bus, "trigger")
-        return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop)
+        return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop, self._hold)
 
-    def _make_swap(self) -> Swap | None:
-        settings = self._settings
-        places = {camera.name: model_path(settings, camera) for camera in settings.camera}
-        stores = sorted({path for path, is_store in places.values() if is_store})
-        if not stores:
-            return None
-        swap = Swap(self._engine, self.metrics, self._stop)
-        for store in stores:
-            cameras = [name for name, (path, _) in places.items() if path == store]
+    def _stores(self) -> dict[Path, list[str]]:
+        """Every store with the cameras that are judged by it."""
+        places = [(camera.name, *model_path(self._settings, camera)) for camera in self._settings.camera]
+        roots = sorted({path for _, path, is_store in places if is_store})
+        return {root: [name for name, path, _ in places if path == root] for root in roots}
+
+    def _make_swap(self, stores: Mapping[Path, list[str]]) -> Swap:
+        settings, swap = self._settings, Swap(self._engine, self.metrics, self._stop, self._hold)
+        for store, cameras in stores.items():
             lanes, sizes = len(self._engine.lanes), frame_sizes(settings, store, self._sizes)
             model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
             digest = self._engine.models[cameras[0]].bundle.digest
@@ -198,6 +208,29 @@ class Daemon:
             self._trials.append(trial)
             swap.follow(followed, cameras, digest, model, trial)
         return swap
+
+    def _shadow(self, store: Path, cameras: list[str]) -> Shadow:
+        settings = self._settings
+        setup = partial(
+            Setup,
+            store=store,
+            trust=settings.trust,
+            device=settings.device,
+            inference=settings.inference,
+            sizes=tuple(frame_sizes(settings, store, self._sizes)),
+            epoch=self.epoch,
+        )
+        shadow = Shadow(
+            Store(store, Gate(settings.trust)),
+            lambda digest: setup(digest=digest),
+            self._engine,
+            Records(records_in(settings.state)),
+            self._evidence,
+            self.metrics,
+            self._stop,
+        )
+        self._shadows |= dict.fromkeys(cameras, shadow)
+        return shadow
 
     def _beat(self, seqs: Mapping[str, int]) -> Heartbeat:
         """Called by the publisher."""
@@ -324,6 +357,7 @@ def run_daemon(settings: Settings, reread: Callable[[], Settings] | None = None)
     with Signals().caught() as signals, contextlib.ExitStack() as stack:
         try:
             Daemon(settings, signals, stack, reread).run()
+            count_end(settings)
         except HangError:
             closing = threading.Thread(target=stack.pop_all().close, daemon=True)  # may meet what is stuck
             closing.start()

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from urllib.parse import quote
 import cv2
 
 from edge.config import EvidenceConfig
-from edge.kept import Kept, Kind, kind_of
+from edge.kept import SHADOW, Kept, Kind, kind_of
 from edge.metrics import Metrics
 from models.errors import MekikiError
 from models.files import make_folder, write_whole
@@ -41,10 +42,19 @@ _FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a candidate in shadow said of the same frame, otherwise than the active model."""
+
+    verdict: Verdict
+    pictures: Mapping[str, bytes]  # JPEG of what each of the two found, by the ending of its file
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     verdict: Verdict
     image: Image  # a copy of our own
     kind: Kind
+    beside: Beside | None
 
 
 class Evidence:
@@ -61,17 +71,20 @@ class Evidence:
         self._until_s: float | None = None  # time.monotonic() by which `run` ends
         self._failing = False
 
-    def offer(self, verdict: Verdict, image: Image | None) -> None:
-        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises."""
-        kind = self._wanted(verdict)
-        if kind is None or image is None:
+    def offer(self, verdict: Verdict, image: Image | None, beside: Beside | None = None) -> None:
+        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises.
+
+        A frame of which a candidate says otherwise is; it may have been offered before, and then becomes one.
+        """
+        kind = self._wanted(verdict) if beside is None else "shadow"
+        if kind is None or image is None or not self._config.max_bytes:
             return
         with self._changed:
             fits = not self._waiting or self._waiting_bytes + image.nbytes <= MAX_WAITING_BYTES
             if self._until_s is not None or len(self._waiting) >= MAX_WAITING or not fits:
                 self._metrics.evidence_lost()
                 return
-            self._waiting.append(_Job(verdict, image.copy(), kind))
+            self._waiting.append(_Job(verdict, image.copy(), kind, beside))
             self._waiting_bytes += image.nbytes
             self._changed.notify()
 
@@ -105,7 +118,7 @@ class Evidence:
         """The kind under which it is kept, if it is."""
         kind = kind_of(verdict.outcome, verdict.score, verdict.threshold, self._config.borderline)
         drawn = kind != "ok" or self._random.random() < self._config.ok_share
-        return kind if drawn and self._config.max_bytes else None
+        return kind if drawn else None
 
     def _ending(self) -> bool:
         with self._changed:
@@ -140,16 +153,21 @@ class Evidence:
         verdict = job.verdict
         day = datetime.fromtimestamp(verdict.captured_at_ns / 1e9, UTC).strftime("%Y-%m-%d")
         name = f"{quote(verdict.epoch, safe='')}_{quote(verdict.camera, safe='')}_{verdict.seq}"
-        picture = cv2.imencode(".png", job.image, _FAST_PNG)[1].tobytes()
-        text = verdict.model_dump_json().encode()
-        size = len(picture) + len(text)
+        files = {} if job.beside is None else _files_of(job.beside)
+        pair = _pair_of(verdict, job.image)
+        size = sum(map(len, (*files.values(), *pair)))
         if not self._kept.make_room(job.kind, size, self._config.max_bytes):
             raise MekikiError(
                 f"no room for {size} bytes in max_bytes = {self._config.max_bytes} beside what matters more; "
                 "review and move what is kept, or raise [evidence] max_bytes"
             )
         make_folder(self._folder / day)
-        write_pair(self._folder / day / name, picture, text)
+        for ending, content in files.items():
+            write_whole(self._folder / day / f"{name}{ending}", content)
+        if f"{day}/{name}" in self._kept:
+            size -= sum(map(len, pair))
+        else:
+            write_pair(self._folder / day / name, *pair)
         self._kept.add(f"{day}/{name}", job.kind, verdict.captured_at_ns, size)
 
     def _refused(self, error: Exception) -> None:
@@ -164,6 +182,16 @@ class Evidence:
         except OSError as error:
             self._refused(error)
         self._metrics.evidence_size(self._kept.total_bytes)
+
+
+def _pair_of(verdict: Verdict, image: Image) -> tuple[bytes, bytes]:
+    return cv2.imencode(".png", image, _FAST_PNG)[1].tobytes(), verdict.model_dump_json().encode()
+
+
+def _files_of(beside: Beside) -> dict[str, bytes]:
+    """The verdict last: who sees it sees all."""
+    pictures = {ending: picture for ending, picture in beside.pictures.items() if picture}
+    return pictures | {SHADOW: beside.verdict.model_dump_json().encode()}
 
 
 def write_pair(stem: Path, picture: bytes, text: bytes) -> None:

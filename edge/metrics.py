@@ -31,6 +31,7 @@ class Metrics:
         self._make_camera_metrics(registry)
         self._make_bus_metrics(registry)
         self._make_disk_metrics(registry)
+        self._make_shadow_metrics(registry)
         self._model = Info("mekiki_model", "The model in force for a camera", ("camera",), registry=registry)
         self._swaps = Counter("mekiki_model_swaps_total", "New active versions", ("result",), registry=registry)
         self._epoch = Info("mekiki_epoch", "This start of the daemon", registry=registry)
@@ -90,6 +91,18 @@ class Metrics:
             "mekiki_evidence_lost_total", "Frames that should have been kept and were not", registry=registry
         )
         self._evidence_bytes = Gauge("mekiki_evidence_bytes", "Size of what is kept", registry=registry)
+
+    def _make_shadow_metrics(self, registry: CollectorRegistry) -> None:
+        self._shadow_up = Gauge(
+            "mekiki_shadow_up", "1 while a candidate judges beside the active model", ("bundle",), registry=registry
+        )
+        self._shadow_verdicts = Counter(
+            "mekiki_shadow_verdicts_total", "Parts that a candidate judged too, by what both said",
+            ("camera", "active", "candidate"), registry=registry,
+        )  # fmt: skip
+        self._shadow_dropped = Counter(
+            "mekiki_shadow_dropped_total", "Parts that a candidate did not see", ("camera", "why"), registry=registry
+        )
 
     def _start_at_zero(self, camera: str) -> None:
         """A rate needs the series to be there before its first event."""
@@ -171,6 +184,18 @@ class Metrics:
     def evidence_lost(self) -> None:
         """A frame that should have been kept was not: disk full, or more than the writer can take."""
         self._evidence_lost.inc()
+
+    def shadow_up(self, digest: str, *, judges: bool) -> None:
+        """Whether a candidate judges."""
+        self._shadow_up.labels(digest).set(judges)
+
+    def shadow_verdict(self, active: Verdict, candidate: Verdict) -> None:
+        """Both judged a part."""
+        self._shadow_verdicts.labels(active.camera, active.outcome, candidate.outcome).inc()
+
+    def shadow_dropped(self, camera: str, why: str) -> None:
+        """A candidate did not see a part: there was no time for it."""
+        self._shadow_dropped.labels(camera, why).inc()
 
     def model(self, camera: str, bundle: Bundle, device: str, precision: str) -> None:
         """Names the model in force for a camera."""

@@ -1,10 +1,13 @@
-"""What happens to a frame after its verdict has left: evidence, pictures, and its slot back to the camera."""
+"""What happens to a frame after its verdict has left: evidence, pictures, a candidate's look, and its slot back to the
+camera."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.evidence import Evidence
 from edge.parts import Judged
 from edge.pictures import Pictures
+from edge.shadow.thread import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,7 @@ class Afterwards:
 
     evidence: Evidence | None
     pictures: Pictures | None
+    shadows: Mapping[str, Shadow]  # by camera, where it is judged by a store
 
     def __call__(self, judged: Judged) -> None:
         """Nobody reads the frame's memory after this."""
@@ -21,5 +25,7 @@ class Afterwards:
                 self.evidence.offer(judged.verdict, judged.grab.image)
             if self.pictures is not None:
                 self.pictures.offer(judged.verdict, judged.grab.image, judged.prediction)
+            if (shadow := self.shadows.get(judged.verdict.camera)) is not None:
+                shadow.offer(judged)
         finally:
             judged.grab.release()

@@ -22,8 +22,8 @@ _log = logging.getLogger(__name__)
 _EARLY = 50  # parts after which a version that does badly goes back, and not only at the end
 _ROWS = 500  # that one look reads
 _BACK = 20  # how far the first look goes back, in probations
-_LATE = ("deadline", "overload")
-_CAMERAS = ("camera_fault", "bad_frame", "stale_frame")  # no model's doing
+LATE = ("deadline", "overload")
+CAMERAS = ("camera_fault", "bad_frame", "stale_frame")  # no model's doing
 
 
 class Seen(NamedTuple):
@@ -35,7 +35,7 @@ class Seen(NamedTuple):
     @property
     def shows_a_part(self) -> bool:
         """Whether the camera gave a picture that a model could look at."""
-        return self.reason not in _CAMERAS
+        return self.reason not in CAMERAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Counts:
     def of(cls, verdicts: Iterable[Seen]) -> "Counts":
         """Counts them."""
         seen = [one for one in verdicts if one.shows_a_part]
-        late = sum(one.reason in _LATE for one in seen)
+        late = sum(one.reason in LATE for one in seen)
         unknown = sum(one.outcome == "unknown" for one in seen) - late
         return cls(len(seen), sum(one.outcome == "ng" for one in seen), unknown, late)
 
@@ -97,6 +97,11 @@ class Trial:
     def configure(self, config: ProbationConfig) -> None:
         """Other limits from the next look on. Any thread."""
         self._config = config
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the settings ask for a probation."""
+        return self._config.parts > 0
 
     def look(self, digest: str) -> None:
         """`digest` is what judges now. Commits or goes back when the time has come; the store's next reader follows."""

@@ -15,6 +15,7 @@ from edge.camera_config import FolderConfig, OpenCVConfig
 from edge.config import (
     ENV_DELIMITER,
     ENV_PREFIX,
+    ActivationConfig,
     BusConfig,
     EvidenceConfig,
     InferenceConfig,
@@ -34,10 +35,11 @@ _TABLES: dict[str, type[BaseModel]] = {
     "evidence": EvidenceConfig,
     "metrics": MetricsConfig,
     "probation": ProbationConfig,
+    "activation": ActivationConfig,
     "folder": FolderConfig,
     "opencv": OpenCVConfig,
 }
-_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "metrics", "probation"]
+_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "metrics", "probation", "activation"]
 _NOT_SETTINGS = {"MEKIKI_SHARED"}  # where tests and benchmarks find their data
 _UNITS = {"_s": "a number of seconds", "_px": "a whole number of pixels", "fps": "a number of frames per second"}
 

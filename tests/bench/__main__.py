@@ -12,6 +12,8 @@ BENCHMARKS = (
     "cameras",
     "overload",
     "install",
+    "push",
+    "shadow",
     "memory",
     "coreset",
     "precision",
