@@ -17,6 +17,7 @@ from tests.system.machine import Machine
 UNIT = "mekiki-edge"
 CONFIG = "/etc/mekiki/edge.toml"
 FPS = 20
+_HEAD = 'store = "/var/lib/mekiki/store"\ntrust = "trust"\nstate = "/var/lib/mekiki"\n'
 _CAMERA = '[[camera]]\nname = "top"\nkind = "folder"\npath = "/srv/{line}"\nloop = true\nfps = {fps}\n{more}\n'
 
 
@@ -47,7 +48,7 @@ class Service:
     def configure(self, line: str = "line", more: str = "", tables: str = "") -> None:
         """Writes the settings."""
         bus = "\n".join(f'{name} = "tcp://127.0.0.1:{port}"' for name, port in self.ports.items() if name != "metrics")
-        text = f'store = "/var/lib/mekiki/store"\ntrust = "trust"\n{_CAMERA.format(line=line, fps=FPS, more=more)}\n'
+        text = _HEAD + _CAMERA.format(line=line, fps=FPS, more=more)
         text += f"[bus]\n{bus}\n[metrics]\nport = {self.ports['metrics']}\n[probation]\nparts = 0\n{tables}\n"
         tomllib.loads(text)
         self.machine.path(CONFIG).write_text(text)

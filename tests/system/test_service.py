@@ -1,5 +1,6 @@
 """The daemon under a real systemd: killed, frozen, reloaded, stopped, on a full disk, with wrong settings."""
 
+import json
 import signal
 import time
 
@@ -112,6 +113,17 @@ def test_a_reload_takes_a_new_model_and_settings_without_losing_a_verdict(servic
     assert [verdict["seq"] for verdict in verdicts] == list(range(first, first + len(verdicts)))
     assert service.show("NRestarts") == "0"
     wait_for(lambda: list(service.evidence().rglob("*.png")))
+
+
+def test_a_candidate_judges_in_shadow_inside_the_sandbox_too(service):
+    """Its process steps back by calls that the unit's filter must let through."""
+    service.machine.sh(f"mekiki-edge model shadow /srv/b.bundle --config {CONFIG}")
+    try:
+        report = f"mekiki-edge shadow report --json --config {CONFIG}"
+        wait_for(lambda: service.machine.try_sh(report).returncode == 0)
+        assert json.loads(service.machine.sh(report))
+    finally:
+        service.machine.sh(f"mekiki-edge model shadow --stop --config {CONFIG}")
 
 
 def test_a_reload_with_wrong_settings_fails_and_changes_nothing(service):
