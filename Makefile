@@ -5,7 +5,7 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-slow test-system lint format bench bench-detection lock schemas starter clean
+.PHONY: help install demo study loop test test-slow test-system lint format bench bench-detection lock schemas dashboards starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ test-slow: $(READY)  ## the tests that take minutes: real screws, an edge-only i
 test-system: $(READY)  ## a Debian with systemd made here, our service installed in it and mistreated (root, some minutes)
 	$(BIN)/python -m pytest tests/system -m system --timeout 300
 
+loop: $(READY)  ## train, push, drift, review, retrain, shadow, probation, a bad model: the whole circle (minutes; wants sshd, rsync)
+	$(BIN)/python -m tests.system.loop
+
 lint: $(READY)  ## ruff and strict mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,6 +66,9 @@ lock: $(READY)  ## renew the hashed lock files
 
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
+
+dashboards: $(READY)  ## renew deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana
 
 starter: $(READY)  ## train the starter weights again (four hours on two cores)
 	mkdir -p out

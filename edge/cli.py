@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.review_command import add_review
 from models.command import DONE, Parser, positive_int, reason, run_command, sub_parser, top_parser
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def _parser() -> Parser:
     _add_line(subs)
     _add_keys(subs)
     _add_model(subs)
-    _add_status(subs)
+    add_review(subs)
     _add_shadow(subs)
+    _add_status(subs)
     return parser
 
 
@@ -142,14 +144,6 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
             action.add_argument("--because", type=reason, metavar="REASON", help="kept in the history")
 
 
-def _add_status(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    about = "Show which version judges here, how it came to that, the last verdicts and the disk."
-    command = sub_parser(subs, "status", _status, about, f"{_PROG} status --config edge.toml")
-    command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
-    command.add_argument("--camera", metavar="NAME", help="its store only, where there are several")
-    command.add_argument("--json", action="store_true", help="for programs: one JSON object")
-
-
 def _add_shadow(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     about = "See how a version does that judges beside the active one."
     example = "shadow report --config edge.toml"
@@ -162,6 +156,14 @@ def _add_shadow(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-
         "--candidate", metavar="VERSION", help="the first characters of its digest (the last one that judged)"
     )
     report.add_argument("--json", action="store_true", help="one JSON object a line, one for each active version")
+
+
+def _add_status(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Show which version judges here, how it came to that, the last verdicts and the disk."
+    command = sub_parser(subs, "status", _status, about, f"{_PROG} status --config edge.toml")
+    command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+    command.add_argument("--camera", metavar="NAME", help="its store only, where there are several")
+    command.add_argument("--json", action="store_true", help="for programs: one JSON object")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -277,16 +279,6 @@ def _model_history(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    from edge.settings import load_settings
-    from edge.status import lines_of, look
-
-    status = look(load_settings(arguments.config), arguments.camera)
-    for line in [status.model_dump_json()] if arguments.json else lines_of(status):
-        _say(line)
-    return DONE
-
-
 def _model_shadow(arguments: argparse.Namespace) -> int:
     place = _place(arguments)
     if arguments.stop:
@@ -304,6 +296,16 @@ def _shadow_report(arguments: argparse.Namespace) -> int:
 
     for report in reports(records_in(load_settings(arguments.config).state), arguments.candidate):
         _say(report.model_dump_json()) if arguments.json else show(report, _say)
+    return DONE
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from edge.settings import load_settings
+    from edge.status import lines_of, look
+
+    status = look(load_settings(arguments.config), arguments.camera)
+    for line in [status.model_dump_json()] if arguments.json else lines_of(status):
+        _say(line)
     return DONE
 
 

@@ -30,6 +30,7 @@ from prometheus_client import CollectorRegistry
 from edge.bus import Bus
 from edge.capture import Capture
 from edge.config import Settings
+from edge.drift import Drift
 from edge.engine import BusyError, Engine, HangError
 from edge.evidence import Evidence
 from edge.garbage import Garbage
@@ -113,6 +114,7 @@ class Daemon:
         stack.callback(self._bus.close)
         self._journal = Journal(settings.state / "journal.db", settings.journal.max_verdicts, self.metrics)
         stack.callback(self._journal.close)
+        self.metrics.disk(settings.state)
         self.epoch = next_epoch(self._journal)
         self.metrics.epoch(self.epoch)
         self._replay = Replay(self._context, bus, self._journal, self.epoch, self.metrics)
@@ -121,7 +123,7 @@ class Daemon:
         if bus.pictures is not None:
             socket = bind(self._context, zmq.XPUB, bus.pictures, bus, "pictures", sndhwm=HIGH_WATER)
             self._pictures = Pictures(socket, self.metrics)
-        self._evidence = Evidence(settings.state / "evidence", settings.evidence, self.metrics)
+        self._evidence = Evidence(settings.state, settings.evidence, settings.review, self.metrics)
 
     def _open_cameras(self, stack: contextlib.ExitStack, bundles: Mapping[Path, Bundle]) -> dict[str, Model]:
         settings, self._relay = self._settings, Relay()
@@ -138,10 +140,14 @@ class Daemon:
     def _assemble(self, models: dict[str, Model]) -> None:
         settings = self._settings
         self._shadows: dict[str, Shadow] = {}  # by camera; made when there is an engine to ask
-        after = Afterwards(self._evidence, self._pictures, self._shadows)
+        drift = Drift(models, settings.drift, self.metrics)
+        after = Afterwards(self._evidence, self._pictures, drift, self._shadows)
         self._publisher = Publisher(
             self._bus, self._journal, self.metrics, self._beat, after, settings.bus.heartbeat_s
         )  # fmt: skip
+        for config in settings.camera:
+            if config.deadline_s is not None:
+                self.metrics.deadline(config.name, config.deadline_s)
         self._lines = {capture.config.name: Line(capture.config, live=capture.live) for capture in self._captures}
         self._engine = Engine(
             inspector=Inspector(self.epoch),
@@ -204,7 +210,7 @@ class Daemon:
             model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
-            trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation)
+            trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation, self.metrics)
             self._trials.append(trial)
             swap.follow(followed, cameras, digest, model, trial)
         return swap

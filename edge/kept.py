@@ -1,9 +1,9 @@
 """What evidence lies on the disk, and what of it goes first. Used by the `evidence` thread only.
 
-A frame is `<YYYY-MM-DD>/<name>.png` and `<name>.json`, the day being that of its capture in UTC. Who sees the
-.json sees the whole pair. A review that a person wrote lies beside them as `<name>.review.json`. What a candidate in
-shadow said, otherwise than the verdict, is `<name>.shadow` (JSON too); what each of the two found is shown in
-`<name>.active.jpg` and `<name>.shadow.jpg`.
+A frame is `<YYYY-MM-DD>/<name>.png`, perhaps `<name>.heatmap.npy`, and `<name>.json`, the day being that of its
+capture in UTC. Who sees the .json sees all of it. What a candidate in shadow said, otherwise than the verdict, is
+`<name>.shadow` (JSON too); what each of the two found is shown in `<name>.active.jpg` and `<name>.shadow.jpg`. What a
+person said lies elsewhere, see models/review.py.
 """
 
 import contextlib
@@ -18,24 +18,31 @@ from pathlib import Path
 from typing import Final, Literal
 
 from models.files import TEMPORARY_PREFIX
+from models.review import FIRST_ANSWER, HEATMAP, SHADOW
 
 _log = logging.getLogger(__name__)
 
-Kind = Literal["ok", "borderline", "unknown", "ng", "shadow"]
-RANK: Final[dict[Kind, int]] = {"ok": 0, "borderline": 1, "unknown": 2, "ng": 3, "shadow": 3}  # the lowest go first
-_REVIEW, SHADOW = ".review.json", ".shadow"
-_BESIDE = (_REVIEW, SHADOW, ".active.jpg", ".shadow.jpg")  # what may lie beside a pair
-_REVIEWED = 4
+Kind = Literal["ok", "borderline", "asked", "unknown", "ng", "shadow"]
+RANK: Final[dict[Kind, int]] = {  # the lowest go first
+    "ok": 0, "borderline": 1, "asked": 2, "unknown": 3, "ng": 4, "shadow": 4,
+}  # fmt: skip
+_BESIDE = (HEATMAP, SHADOW, ".active.jpg", ".shadow.jpg")  # what may lie beside a pair
+_REVIEWED = 5
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _LEFTOVER_S = 60.0  # a half-written frame is one that did not change for so long
 _PAUSE_EVERY, _PAUSE_S = 50, 0.002  # the list of what lies there is read without holding up the other threads
 _MAY_REPLACE_REVIEWED: Final = RANK["unknown"]
 
 
-def kind_of(outcome: str, score: float | None, threshold: float | None, borderline: float) -> Kind:
-    """`borderline` is an `ok` that lies less than that share of the threshold below it."""
+def kind_of(
+    outcome: str, score: float | None, threshold: float | None, borderline: float, *, asked: bool = False
+) -> Kind:
+    """`borderline` is an `ok` that lies less than that share of the threshold below it, `asked` one that waits for
+    a person."""
     if outcome != "ok":
         return "ng" if outcome == "ng" else "unknown"
+    if asked:
+        return "asked"
     close = score is not None and threshold is not None and score >= threshold - abs(threshold) * borderline
     return "borderline" if close else "ok"
 
@@ -44,14 +51,15 @@ def kind_of(outcome: str, score: float | None, threshold: float | None, borderli
 class _Entry:
     rank: int
     at_ns: int  # wall clock at capture
-    size: int  # bytes of both files
+    size: int  # bytes of its files
 
 
 class Kept:
     """The index of the folder: in memory, read once, kept up with every frame."""
 
-    def __init__(self, folder: Path, borderline: float) -> None:
-        self._folder, self.borderline = folder, borderline
+    def __init__(self, folder: Path, reviews: Path, borderline: float) -> None:
+        """`reviews` is where the answers of persons lie: it is read only."""
+        self._folder, self._reviews, self.borderline = folder, reviews, borderline
         self._entries: dict[str, _Entry] = {}  # by "day/name"
         self._order: list[list[tuple[int, str]]] = [[] for _ in range(_REVIEWED + 1)]  # a heap by age for each rank
         self._suspects: list[Path] = []
@@ -134,13 +142,18 @@ class Kept:
             return
         try:
             said = json.loads(text)
-            kind = kind_of(said["outcome"], said["score"], said["threshold"], self.borderline)
+            asked = said.get("asked_for") is not None
+            kind = kind_of(said["outcome"], said["score"], said["threshold"], self.borderline, asked=asked)
             at_ns = int(said["captured_at_ns"])
-        except (ValueError, TypeError, KeyError):  # no verdict of ours; it takes room all the same
+        except (ValueError, TypeError, KeyError, AttributeError):  # no verdict of ours; it takes room all the same
             kind, at_ns = "unknown", file.stat().st_mtime_ns
         if SHADOW in beside:
             kind = "shadow"
-        self.add(f"{day.name}/{name}", kind, at_ns, size, reviewed=_REVIEW in beside)
+        key = f"{day.name}/{name}"
+        self.add(key, kind, at_ns, size, reviewed=self._is_reviewed(key))
+
+    def _is_reviewed(self, key: str) -> bool:
+        return (self._reviews / key / FIRST_ANSWER).exists()
 
     def _oldest(self, rank: int) -> str | None:
         """The key of the oldest frame of a rank. Frames reviewed since they were listed change their rank here."""
@@ -150,7 +163,7 @@ class Kept:
             entry = self._entries.get(key)
             if entry is None or entry.rank != rank:
                 heapq.heappop(order)
-            elif rank != _REVIEWED and (self._folder / f"{key}{_REVIEW}").exists():
+            elif rank != _REVIEWED and self._is_reviewed(key):
                 heapq.heappop(order)
                 entry.rank = _REVIEWED
                 heapq.heappush(self._order[_REVIEWED], (at_ns, key))

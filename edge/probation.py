@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from edge.config import ProbationConfig
 from edge.journal_file import connect, is_made
+from edge.metrics import Metrics
 from models.errors import MekikiError
 from models.store import Store
 
@@ -68,7 +69,8 @@ class Ruling(NamedTuple):
 
 
 def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
-    """A share that rose by more than is allowed is a reason to go back, from 50 parts on. Without an old version's
+    """A share that rose by more than is allowed is a reason to go back, from 50 parts on. So is one of ng that fell: it
+    may be defects that pass now, and not good parts that the old version rejected. Without an old version's
     verdicts its shares count as 0 for `unknown` and late, and NG cannot be compared."""
     if new.parts < min(_EARLY, config.parts):
         return Ruling(None, "")
@@ -77,7 +79,7 @@ def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
         del limits["ng"]
     for name, rise in limits.items():
         now, before = new.share(name), old.share(name)
-        if now > before + rise or (name == "ng" and now < before - rise):
+        if now > before + rise or (name == "ng" and now < before - config.ng_fall):
             return Ruling(False, f"{name} of {new.parts} parts {now:.1%}, before {before:.1%} of {old.parts}")
     if new.parts < config.parts:
         return Ruling(None, "")
@@ -88,11 +90,14 @@ def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
 class Trial:
     """Watches one store's version on probation."""
 
-    def __init__(self, store: Store, cameras: Sequence[str], journal: Path, config: ProbationConfig) -> None:
+    def __init__(
+        self, store: Store, cameras: Sequence[str], journal: Path, config: ProbationConfig, metrics: Metrics
+    ) -> None:
         self._store, self._cameras, self._journal, self._config = store, frozenset(cameras), journal, config
         self._verdicts: dict[str, deque[Seen]] = {}
         self._read_up_to: int | None = None
         self._said: str | None = None
+        self._metrics = metrics
 
     def configure(self, config: ProbationConfig) -> None:
         """Other limits from the next look on. Any thread."""
@@ -107,7 +112,9 @@ class Trial:
         """`digest` is what judges now. Commits or goes back when the time has come; the store's next reader follows."""
         try:
             state = self._store.state()
-            if (state.active, state.on_probation) != (digest, True):
+            is_on = (state.active, state.on_probation) == (digest, True)
+            self._metrics.on_probation(self._cameras, is_on=is_on)
+            if not is_on:
                 self._verdicts.clear()
                 self._read_up_to = None
                 return
@@ -122,9 +129,11 @@ class Trial:
     def _rule(self, digest: str, found: Ruling) -> None:
         if found.is_good:
             self._store.commit(digest, found.why)
+            self._metrics.probation("committed")
             _log.info("version %s committed: %s", digest[:12], found.why)
         else:
             self._store.give_up(digest, found.why)
+            self._metrics.probation("rolled_back")
             _log.error("version %s rolled back: %s", digest[:12], found.why)
 
     def _read(self, digest: str, since_ns: int) -> None:

@@ -91,10 +91,8 @@ def _pip(*arguments: str) -> None:
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH_S)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:] or ["?"]
-        raise MekikiError(
-            f"pip {arguments[0]}: {said[-1]}; this machine wants a package index, and `make install` first"
-        )
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise MekikiError(f"pip {arguments[0]}: {last}; a package index and `make install` are wanted here")
 
 
 def _describe(payload: Path) -> tuple[str, int]:

@@ -186,7 +186,7 @@ class Shadow:
         if active.outcome != candidate.outcome:
             own = jpeg(frame.image, frame.prediction, active.threshold)
             pictures = {".active.jpg": own, ".shadow.jpg": answer.picture}
-            self._evidence.offer(active, frame.image, Beside(candidate, pictures))
+            self._evidence.offer(active, frame.image, beside=Beside(candidate, pictures))
 
     def _has_room(self, verdict: Verdict, expected_s: float) -> bool:
         """A processor goes to who has the right of way at once; another device only when it is done."""

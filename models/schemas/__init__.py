@@ -1,4 +1,5 @@
-"""JSON Schemas of what leaves this process: the manifest of a bundle, and every message on the wire.
+"""JSON Schemas of what leaves this process: the manifest of a bundle, every message on the wire, what is kept of
+parts, and what persons said of them.
 
 `make schemas` writes them from the types; a test holds them together.
 """
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from models.heartbeat import Heartbeat
 from models.manifest import Manifest
 from models.replay import Refused, Replayed, ReplayRequest, Snapshot, SnapshotRequest
+from models.review import KeptVerdict, Review
 from models.status import BoxStatus
 from models.trigger import LineState, Trigger, TriggerReply
 from models.verdict import Verdict
@@ -32,6 +34,8 @@ def schemas() -> dict[str, str]:
         "replay_request.v1.json": ReplayRequest,
         "replayed.v1.json": Replayed,
         "refused.v1.json": Refused,
+        "kept_verdict.v1.json": KeptVerdict,
+        "review.v1.json": Review,
         "box_status.v1.json": BoxStatus,
     }
     return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in types.items()}

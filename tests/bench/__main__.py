@@ -11,6 +11,7 @@ BENCHMARKS = (
     "latency",
     "cameras",
     "overload",
+    "scrape",
     "install",
     "push",
     "shadow",

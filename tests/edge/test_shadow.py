@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from edge.cameras.frame import Grab
 from edge.cli import main
-from edge.config import EvidenceConfig, InferenceConfig
+from edge.config import EvidenceConfig, InferenceConfig, ReviewConfig
 from edge.evidence import Evidence
 from edge.inspector import Inspector
 from edge.metrics import Metrics
@@ -34,6 +34,7 @@ from tests.models.disk import flip
 
 SIZES = ((tiny.SIDE_PX, tiny.SIDE_PX),)
 EVER = EvidenceConfig(max_age_days=1e6)
+NOBODY = ReviewConfig(band=(1, 1), share=0)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -59,7 +60,7 @@ class Rig:
         self.active = self.store.activate(self.store.add(bundle).digest)
         self.model = prepare(self.active, "CPU", InferenceConfig(), SIZES, 1)
         self.metrics = Metrics(CollectorRegistry(), ["top", "side"])
-        self.evidence, self.path = Evidence(folder / "evidence", EVER, self.metrics), folder / "shadow.db"
+        self.evidence, self.path = Evidence(folder, EVER, NOBODY, self.metrics), folder / "shadow.db"
         self.shadow = Shadow(
             self.store, self._setup, self.line, Records(self.path), self.evidence, self.metrics, self.stop
         )

@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from edge.evidence import Beside
 from tests.edge.test_evidence import DAY, Writer, loaded, names, picture, place, verdict, writing
 
@@ -11,10 +13,18 @@ STEM = f"{DAY}/20260517T120000Z-ab12_top_7"
 BESIDE = {".active.jpg": b"a" * 50, ".shadow.jpg": b"b" * 60}
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """The folder of the evidence itself."""
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    return folder
+
+
 def differs(writer: Writer, seq: int = 7, outcome: str = "ok") -> None:
     """The active model calls a part so, the candidate does not."""
     other = verdict(seq, "ng" if outcome == "ok" else "ok", 0.4)
-    writer.evidence.offer(verdict(seq, outcome, 0.1), picture(seq), Beside(other, BESIDE))
+    writer.evidence.offer(verdict(seq, outcome, 0.1), picture(seq), beside=Beside(other, BESIDE))
 
 
 def bytes_of(folder: Path) -> int:
@@ -44,7 +54,7 @@ def test_a_frame_that_was_kept_already_gets_what_the_candidate_said_and_is_not_w
 def test_what_a_model_has_nothing_to_show_for_leaves_no_empty_picture(tmp_path):
     with writing(tmp_path) as writer:
         writer.evidence.offer(
-            verdict(7), picture(7), Beside(verdict(7, "ok"), {".active.jpg": b"", ".shadow.jpg": b"x"})
+            verdict(7), picture(7), beside=Beside(verdict(7, "ok"), {".active.jpg": b"", ".shadow.jpg": b"x"})
         )
     assert not (tmp_path / f"{STEM}.active.jpg").exists()
 
