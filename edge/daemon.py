@@ -20,7 +20,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +46,7 @@ from edge.pictures import HIGH_WATER, Pictures
 from edge.probation import Trial
 from edge.publisher import Publisher
 from edge.relay import Relay
-from edge.reload import Configurable, Reload
+from edge.reload import Configurable, Reload, Reloads
 from edge.replay import Replay
 from edge.shadow.messages import Setup
 from edge.shadow.records import Records, records_in
@@ -66,7 +66,7 @@ from edge.startup import (
 )
 from edge.swap import Swap
 from edge.trigger import TriggerServer
-from edge.watchdog import ROUND_S, Stage, Watchdog
+from edge.watchdog import Stage, Watchdog
 from edge.worker import Worker, died
 from models.bundle import Bundle
 from models.errors import MekikiError
@@ -103,7 +103,6 @@ class Daemon:
         self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
         self._open_outside(stack)
         self._assemble(self._open_cameras(stack, bundles))
-        self._reloaded: str | None = None  # what the last reload came to, until it is told
 
     def _open_outside(self, stack: contextlib.ExitStack) -> None:
         """What other processes can see: the metrics, the sockets, the files."""
@@ -277,48 +276,24 @@ class Daemon:
             _log.warning("no subscriber within %g s; starting without one", wait_s)
 
     def _watch(self) -> None:
-        watchdog = Watchdog(self._notifier, list(self._stages()), self._status)
+        captures = [Stage(capture.name, capture.beat.done) for capture in self._captures]
+        stages = [*captures, *self._engine.stages(), Stage("publish", self._publisher.rounds.done)]
+        watchdog = Watchdog(self._notifier, stages, self._status)
         live: dict[str, list[Configurable]] = {
             "evidence": [self._evidence], "journal": [self._journal], "probation": self._trials,
         }  # fmt: skip
         reload = Reload(self._settings, self._reread, live)
+        reloads = Reloads(self._signals, self._notifier, reload, self._swap)
         while self._signals.came is None and self._inspect.is_alive() and not died(self._all):
             # Short, because a signal handler may not wake it; the event also comes when one camera finishes.
             self._ended.wait(0.1)
             self._ended.clear()
             watchdog.look()
-            self._reload_if_asked(reload)
-
-    def _stages(self) -> Iterator[Stage]:
-        """What must move. An inference has its own limit, and the engine that watches it is the first to leave."""
-        for capture in self._captures:
-            yield Stage(capture.name, capture.beat.done)
-        yield Stage("inspect", self._engine.beat.done)
-        hang_s = self._settings.inference.hang_s
-        yield Stage("the queues", self._engine.queues, hang_s)
-        for lane in self._engine.lanes:
-            yield Stage(lane.name, lane.done, hang_s + ROUND_S)
-        yield Stage("publish", self._publisher.rounds.done)
-
-    def _reload_if_asked(self, reload: Reload) -> None:
-        """`ready` follows when the swap thread has looked too, so that `systemctl reload` waits for a new model."""
-        if self._signals.wants_reload:
-            self._signals.wants_reload = False
-            self._notifier.reloading()
-            self._reloaded = reload.run()
-            if self._swap is not None:
-                self._swap.look_again()
-        if self._reloaded is not None and (self._swap is None or self._swap.has_looked):
-            self._notifier.ready(self._reloaded)
-            self._reloaded = None
+            reloads.look()
 
     def _status(self) -> str:
         """For `systemctl status`."""
-        down = [name for name, line in self._lines.items() if not line.up and not line.finished]
-        models = sorted({model.bundle.digest[:12] for model in self._engine.models.values()})
-        faults = f", no picture from {', '.join(down)}" if down else ""
-        cameras = f"{len(self._lines) - len(down)} of {len(self._lines)} cameras deliver{faults}"
-        return f"epoch {self.epoch}: {cameras}; judged by {', '.join(models)}"
+        return f"epoch {self.epoch}: {self._engine.status()}"
 
     def _end(self) -> None:
         self._stop.set()

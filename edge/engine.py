@@ -25,7 +25,7 @@ from edge.metrics import Metrics
 from edge.model import Model
 from edge.parts import Judged, Part
 from edge.schedule import Schedule, pause_s
-from edge.watchdog import Beat, Done
+from edge.watchdog import ROUND_S, Beat, Done, Stage
 from models.errors import MekikiError, ModelError
 
 _log = logging.getLogger(__name__)
@@ -140,7 +140,20 @@ class Engine:
 
     # From the main thread, which watches.
 
-    def queues(self) -> Done:
+    def stages(self) -> list[Stage]:
+        """What must move. An inference has its own limit, and `run`, which watches it, is the first to leave."""
+        lanes = [Stage(lane.name, lane.done, self.hang_s + ROUND_S) for lane in self.lanes]
+        return [Stage("inspect", self.beat.done), Stage("the queues", self._queues, self.hang_s), *lanes]
+
+    def status(self) -> str:
+        """In words: which cameras deliver, and which models judge."""
+        down = [name for name, line in self.lines.items() if not line.up and not line.finished]
+        models = sorted({model.bundle.digest[:12] for model in self.models.values()})
+        faults = f", no picture from {', '.join(down)}" if down else ""
+        deliver = f"{len(self.lines) - len(down)} of {len(self.lines)} cameras deliver{faults}"
+        return f"{deliver}; judged by {', '.join(models)}"
+
+    def _queues(self) -> Done:
         """Whether parts that wait for a lane get on."""
         return Done(self._taken, not any(line.waiting for line in self.lines.values()))
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from edge.config import Settings
+from edge.notify import Notifier
+from edge.signals import Signals
 from models.errors import MekikiError
 
 _log = logging.getLogger(__name__)
@@ -54,6 +56,38 @@ class Reload:
             for one in self._live[name]:
                 one.configure(table)
         self._settings = self._settings.model_copy(update=tables)
+
+
+class Looks(Protocol):
+    """The swap thread, as a reload needs it."""
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether every look that was asked for is done."""
+
+    def look_again(self) -> None:
+        """At every store, changed or not."""
+
+
+class Reloads:
+    """Answers SIGHUP on the main thread. `ready` follows when the swap thread has looked at the stores too, so that
+    `systemctl reload` waits for a new model."""
+
+    def __init__(self, signals: Signals, notifier: Notifier, reload: Reload, swap: Looks | None) -> None:
+        self._signals, self._notifier, self._reload, self._swap = signals, notifier, reload, swap
+        self._said: str | None = None  # what the last one came to, until it is told
+
+    def look(self) -> None:
+        """Whenever the main thread comes round."""
+        if self._signals.wants_reload:
+            self._signals.wants_reload = False
+            self._notifier.reloading()
+            self._said = self._reload.run()
+            if self._swap is not None:
+                self._swap.look_again()
+        if self._said is not None and (self._swap is None or self._swap.has_looked):
+            self._notifier.ready(self._said)
+            self._said = None
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
