@@ -5,7 +5,7 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study loop test test-slow test-system lint format bench bench-detection lock schemas dashboards starter clean
+.PHONY: help install demo study loop test test-slow test-system lint format bench bench-peer bench-curve bench-detection lock schemas dashboards starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,16 @@ format: $(READY)
 
 bench: $(READY)  ## the numbers of README, measured here
 	$(BIN)/python -m tests.bench
+
+bench-peer: $(READY)  ## PatchCore and RTMDet on a box against what users have today: one table and plot, in out/bench/peer
+	for setting in "256 1638" "256 8000" "384 1638" "384 8000"; do $(BIN)/python -m tests.bench.peer $$setting || exit 1; done
+	for side in 320 640; do $(BIN)/python -m tests.bench.peer_boxes $$side || exit 1; done
+	$(BIN)/python -m tests.bench.cold_start --json out/bench/cold_start.json
+	$(BIN)/python -m tests.bench.peer_table
+
+bench-curve: $(READY)  ## AUC against milliseconds over image size, bank, width and precision, in out/bench/curve
+	$(BIN)/python -m tests.bench.curve
+	$(BIN)/python -m tests.bench.curve --whole
 
 bench-detection: $(READY)  ## RTMDet on five splits of the real screws (some 20 minutes each)
 	$(BIN)/python -m tests.bench.detection

@@ -17,6 +17,7 @@ from edge.capture import Capture
 from edge.config import Settings
 from edge.journal_file import damage
 from edge.metrics import Endpoint, Metrics
+from edge.qualified import budget_of, qualified, wanted_precisions
 from edge.settings import load_settings
 from edge.sockets import bind, open_context
 from edge.startup import load_bundle, model_path, signature_of
@@ -85,6 +86,7 @@ def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: b
     runners: list[Runner] = []
 
     def model() -> str:
+        held[0] = _at_precision(held[0], settings, path)
         runners.append(Runner.of(held[0], settings.device, settings.inference.hint))
         manifest = held[0].manifest
         runners[0].warm_up(manifest.preprocess.height_px, manifest.preprocess.width_px)
@@ -101,6 +103,15 @@ def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: b
         and report.line("model", model)
         and report.line("golden", golden)
     )
+
+
+def _at_precision(bundle: Bundle, settings: Settings, path: Path) -> Bundle:
+    """As a start would judge by it; a precision without a choice is looked at by the checks that follow."""
+    wanted = wanted_precisions(bundle, settings)
+    if len(wanted) == 1:
+        return bundle.at(wanted[0])
+    names = [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
+    return qualified(bundle, settings, budget_of(settings, names), keep=False)
 
 
 def _review_words(threshold: Threshold, n_review: int) -> str:

@@ -45,6 +45,7 @@ def _parser() -> Parser:
     add_review(subs)
     _add_shadow(subs)
     _add_status(subs)
+    _add_qualify(subs)
     return parser
 
 
@@ -166,6 +167,24 @@ def _add_status(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-
     command.add_argument("--json", action="store_true", help="for programs: one JSON object")
 
 
+def _add_qualify(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Try a bundle on the devices of this box at each of its precisions: right, how quick, and in time."
+    command = sub_parser(
+        subs, "qualify", _qualify, about, f"{_PROG} qualify screws.bundle --device CPU --budget-ms 100"
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder on this box")
+    command.add_argument(
+        "--device", action="append", default=[], metavar="NAME", help="CPU, GPU or NPU; repeatable (all that are here)"
+    )
+    command.add_argument(
+        "--budget-ms", type=_milliseconds, metavar="MS",
+        help="for one frame (the shortest deadline_s of the settings, else none)",
+    )  # fmt: skip
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings of this box, TOML; they say where `state` is"
+    )
+
+
 def _check(arguments: argparse.Namespace) -> int:
     if arguments.settings_only:
         from edge.settings import load_settings
@@ -252,6 +271,13 @@ def _place(arguments: argparse.Namespace) -> "Place":
     return Place(load_settings(arguments.config), arguments.camera)
 
 
+def _qualify(arguments: argparse.Namespace) -> int:
+    from edge.qualify_command import Asked, qualify_command
+
+    budget_s = None if arguments.budget_ms is None else arguments.budget_ms / 1e3
+    return qualify_command(Asked(arguments.bundle, tuple(arguments.device), budget_s, arguments.config), _say)
+
+
 def _model_install(arguments: argparse.Namespace) -> int:
     _place(arguments).install(
         arguments.bundle, arguments.older, _say, activate=not arguments.keep_active, at_once=arguments.now
@@ -313,6 +339,13 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value <= 86400:
         raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 86400 seconds were wanted")
+    return value
+
+
+def _milliseconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 60_000:
+        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 60000 milliseconds were wanted")
     return value
 
 

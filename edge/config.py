@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edge.camera_config import CameraConfig
 from models.base import Frozen
+from models.variant import Precision
 
 ENV_PREFIX = "MEKIKI_"
 ENV_DELIMITER = "__"
@@ -127,7 +128,7 @@ class MetricsConfig(Frozen):
     port: int = Field(default=9108, ge=1, le=65535)
 
 
-def _state_dir() -> Path:
+def state_dir() -> Path:
     """systemd names the folder that the unit's StateDirectory= made."""
     return Path(os.environ.get("STATE_DIRECTORY", "state").partition(":")[0])
 
@@ -143,7 +144,8 @@ class Settings(BaseSettings):
     store: Path | None = None  # its active version is used, and followed while the daemon runs
     trust: Path | None = None  # keys, one of which must have signed every bundle; absent: signatures are not checked
     device: str = Field(default="CPU", min_length=1)  # OpenVINO's name
-    state: Path = Field(default_factory=_state_dir)  # journal, evidence and reviews
+    precision: Literal["auto"] | Precision = "auto"  # of those that a bundle holds; auto: the fastest that is qualified
+    state: Path = Field(default_factory=state_dir)  # journal, evidence, reviews, what is qualified
     camera: tuple[CameraConfig, ...] = Field(min_length=1)
     inference: InferenceConfig = InferenceConfig()
     bus: BusConfig = BusConfig()

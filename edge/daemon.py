@@ -11,6 +11,7 @@
     swap              prepares a new active version of a store
     shadow            one per store: brings frames to a candidate in its own process, and compares
     evidence, pictures, zap, metrics
+    device            while cameras open: loads OpenVINO, compiles
 
 At a stop the cameras end first, then what waits is judged and published, then the disk and the bus
 get theirs. All of it takes at most STOP_DEADLINE_S.
@@ -31,6 +32,7 @@ from edge.bus import Bus
 from edge.capture import Capture
 from edge.config import Settings
 from edge.drift import Drift
+from edge.early import Early
 from edge.engine import BusyError, Engine, HangError
 from edge.evidence import Evidence
 from edge.garbage import Garbage
@@ -39,12 +41,13 @@ from edge.inspector import Inspector
 from edge.journal import Journal, next_epoch
 from edge.line import Line
 from edge.metrics import Endpoint, Metrics
-from edge.model import Model, prepare
+from edge.model import Model
 from edge.notify import Notifier
 from edge.outlet import Afterwards
 from edge.pictures import HIGH_WATER, Pictures
 from edge.probation import Trial
 from edge.publisher import Publisher
+from edge.qualified import budget_of
 from edge.relay import Relay
 from edge.reload import Configurable, Reload, Reloads
 from edge.replay import Replay
@@ -55,13 +58,14 @@ from edge.signals import Signals
 from edge.sockets import bind, open_context
 from edge.startup import (
     StoppedError,
+    check_model,
     count_end,
     count_start,
-    frame_sizes,
     load_bundles,
     load_models,
     model_path,
     open_cameras,
+    warm_model,
     withdraw_unfit,
 )
 from edge.swap import Swap
@@ -132,9 +136,10 @@ class Daemon:
         ]
         for capture in self._captures:
             stack.callback(capture.close)
-        self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
+        with Early(settings, bundles) as early:
+            self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
         count_start(settings)
-        return load_models(settings, bundles, self._sizes)
+        return load_models(settings, bundles, self._sizes, early.checked)
 
     def _assemble(self, models: dict[str, Model]) -> None:
         settings = self._settings
@@ -205,8 +210,7 @@ class Daemon:
     def _make_swap(self, stores: Mapping[Path, list[str]]) -> Swap:
         settings, swap = self._settings, Swap(self._engine, self.metrics, self._stop, self._hold)
         for store, cameras in stores.items():
-            lanes, sizes = len(self._engine.lanes), frame_sizes(settings, store, self._sizes)
-            model = partial(prepare, device=settings.device, config=settings.inference, sizes=sizes, lanes=lanes)
+            model = partial(self._model, store)
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
             trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation, self.metrics)
@@ -214,15 +218,23 @@ class Daemon:
             swap.follow(followed, cameras, digest, model, trial)
         return swap
 
+    def _model(self, store: Path, bundle: Bundle) -> Model:
+        """Of a version that comes into force while we run. Thread `swap`."""
+        checked = check_model(self._settings, store, bundle)
+        return warm_model(self._settings, store, self._sizes, checked, len(self._engine.lanes))
+
     def _shadow(self, store: Path, cameras: list[str]) -> Shadow:
         settings = self._settings
         setup = partial(
             Setup,
             store=store,
             trust=settings.trust,
+            state=settings.state,
             device=settings.device,
+            precision=settings.precision,
             inference=settings.inference,
-            sizes=tuple(frame_sizes(settings, store, self._sizes)),
+            budget_s=budget_of(settings, cameras),
+            sizes=tuple({size for name in cameras if (size := self._sizes[name]) is not None}),
             epoch=self.epoch,
         )
         shadow = Shadow(

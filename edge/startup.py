@@ -10,7 +10,8 @@ from pathlib import Path
 from edge.camera_config import CameraConfig
 from edge.capture import Capture
 from edge.config import Settings
-from edge.model import Model, Size, prepare
+from edge.model import Checked, Model, Size, check, warm
+from edge.qualified import budget_of, cache_of, qualified
 from models.bundle import Bundle, open_bundle
 from models.errors import BundleError, CameraError, ConfigError, MekikiError
 from models.gate import Gate
@@ -127,25 +128,42 @@ def _boot() -> str:
 
 
 def load_models(
-    settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None]
+    settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None], early: Mapping[Path, Checked]
 ) -> dict[str, Model]:
     """A model for every camera, by name; cameras that name the same bundle or store share one.
 
-    `sizes` are those of the frames to come, None where a camera cannot tell. Raises ModelError.
+    `sizes` are those of the frames to come, None where a camera cannot tell; `early` has what is checked already.
+    Raises as `check_model`.
     """
     models: dict[Path, Model] = {}
     lanes = settings.inference.requests
     for path, bundle in bundles.items():
-        wanted = frame_sizes(settings, path, sizes)
-        models[path] = prepare(bundle, settings.device, settings.inference, wanted, lanes)
+        checked = early.get(path) or check_model(settings, path, bundle)
+        models[path] = warm_model(settings, path, sizes, checked, lanes)
         lanes = len(models[path].runners)  # all models share the lanes
     return {camera.name: models[model_path(settings, camera)[0]] for camera in settings.camera}
 
 
-def frame_sizes(settings: Settings, path: Path, sizes: Mapping[str, Size | None]) -> set[Size]:
-    """The known frame sizes of the cameras that are judged by the model at `path`."""
-    names = [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
-    return {size for name in names if (size := sizes[name]) is not None}
+def check_model(settings: Settings, path: Path, bundle: Bundle) -> Checked:
+    """A bundle from `path` at a precision that is qualified on this box. Raises ModelError, BundleError."""
+    chosen = qualified(bundle, settings, budget_of(settings, _cameras_of(settings, path)))
+    return check(chosen, settings.device, settings.inference, cache_of(settings))
+
+
+def warm_model(
+    settings: Settings, path: Path, sizes: Mapping[str, Size | None], checked: Checked, lanes: int | None
+) -> Model:
+    """Ready for the frames of the cameras that are judged by it. Raises ModelError."""
+    known = {size for name in _cameras_of(settings, path) if (size := sizes[name]) is not None}
+    model = warm(checked, settings.inference, known, lanes)
+    for words in model.runners[0].deviations:
+        _log.warning("%s: %s", model.name, words)
+    return model
+
+
+def _cameras_of(settings: Settings, path: Path) -> list[str]:
+    """The names of those that are judged by what lies there."""
+    return [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
 
 
 class StoppedError(MekikiError):

@@ -17,10 +17,10 @@ class Frozen(BaseModel):
 def first_error(error: ValidationError, tagged: Collection[str] = ()) -> str:
     """The first complaint of pydantic as `where: what (got ...)`, on one line.
 
-    After a top-level key of `tagged` pydantic names the kind that it read it as, which nobody wrote.
+    After a key of `tagged` pydantic names the kind that it read it as, which nobody wrote.
     """
     first = error.errors(include_url=False)[0]
-    loc = [str(part) for i, part in enumerate(first["loc"]) if i != 1 or first["loc"][0] not in tagged]
+    loc = [str(part) for before, part in zip(("", *first["loc"]), first["loc"], strict=False) if before not in tagged]
     where = repr(".".join(loc))[1:-1] or "(top level)"  # a key may hold a line break
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key"

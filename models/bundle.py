@@ -9,17 +9,21 @@ replaced (by another key's) and the bundle is still the same version: its digest
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import BundleError
 from models.files import sha256_of
 from models.images import png_size
 from models.manifest import Manifest, parse_manifest
+from models.variant import MODEL_XML, Precision, Variant, weights_of
+
+__all__ = [
+    "MANIFEST", "MAX_BYTES", "MAX_FILES", "MODEL_BIN", "MODEL_XML", "SIGNATURE", "Bundle", "open_bundle",
+]  # fmt: skip
 
 MANIFEST = "manifest.json"
-MODEL_XML = "model.xml"
-MODEL_BIN = "model.bin"
+MODEL_BIN = weights_of(MODEL_XML)
 SIGNATURE = "model.sig"  # as the `model_signing` command calls it
 MAX_BYTES = 4 << 30  # of all files; no model of a box comes near
 MAX_FILES = 1000
@@ -29,21 +33,57 @@ _MAX_GOLDEN_PX = 1 << 28  # a few kB of PNG may unpack to more than there is mem
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle."""
+    """A verified bundle, as it reads for one of its precisions: the main one unless `at` says otherwise."""
 
     path: Path
     manifest: Manifest
     digest: str  # sha256 of manifest.json, which holds the hash of every other file but the signature
+    model: str = MODEL_XML
 
     @property
     def model_xml(self) -> Path:
         """The IR; its weights lie beside it."""
-        return self.path / MODEL_XML
+        return self.path / self.model
 
     @property
     def bytes(self) -> int:
         """Of all files that the manifest names."""
         return sum(file.bytes for file in self.manifest.files.values())
+
+    @property
+    def main(self) -> "Bundle":
+        """The bundle as its manifest is written."""
+        names = {one.model: one.precision for one in self.manifest.variants}
+        return self if self.model == MODEL_XML else self.at(names[MODEL_XML])
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """All that it holds, the one that it reads as first."""
+        return self.manifest.precision, *(one.precision for one in self.manifest.variants)
+
+    def at(self, precision: Precision) -> "Bundle":
+        """The bundle as it reads for that precision: graph, scores and threshold are those of the variant, and what
+        it reads as now is a variant of it. Raises BundleError when it holds none of that precision."""
+        if precision == self.manifest.precision:
+            return self
+        if precision not in self.precisions:
+            raise BundleError(
+                f"{self.path}: holds {', '.join(self.precisions)}, not {precision}; choose one of these or fit again "
+                "with that precision"
+            )
+        variants = (_variant_of(self), *self.manifest.variants)
+        chosen = next(one for one in variants if one.precision == precision)
+        fields = {name: getattr(chosen, name) for name in _SHARED}
+        fields["variants"] = tuple(one for one in variants if one is not chosen)
+        return replace(self, manifest=self.manifest.model_copy(update=fields), model=chosen.model)
+
+
+_SHARED = tuple(name for name in Variant.model_fields if name in Manifest.model_fields and name != "model")
+
+
+def _variant_of(bundle: Bundle) -> Variant:
+    fields = {name: getattr(bundle.manifest, name) for name in _SHARED}
+    return Variant(**fields | {"model": bundle.model, "hint": bundle.manifest.arithmetic})
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -58,7 +98,8 @@ def open_bundle(path: Path) -> Bundle:
     found = _files_in(path)
     wanted = set(manifest.files)
     pose = () if manifest.pose is None else (manifest.pose.file,)
-    for name in (MODEL_XML, MODEL_BIN, *pose, *(golden.file for golden in manifest.golden)):
+    graphs = [name for one in manifest.variants for name in (one.model, weights_of(one.model))]
+    for name in (MODEL_XML, MODEL_BIN, *graphs, *pose, *(golden.file for golden in manifest.golden)):
         if name not in wanted:
             raise BundleError(f"{path / MANIFEST}: names no {name}; make the bundle again")
     if missing := sorted(wanted - found):

@@ -1,6 +1,7 @@
 """Whether a model says on this device what its bundle says it must."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Final
 
 from models.bundle import Bundle
@@ -21,6 +22,8 @@ class Agreement:
     n_images: int
     max_relative: float  # largest |score - expected| / |expected|; an expected score under 0.01 counts as 0.01
     n_review: int  # of them, those that a person would have to look at
+    # Seconds that each took, by frame size (height, width): the first of a size has waited for its graph.
+    took_s: dict[tuple[int, int], list[float]] = field(default_factory=dict)
 
 
 def check_golden(bundle: Bundle, runner: Runner) -> Agreement:
@@ -28,17 +31,20 @@ def check_golden(bundle: Bundle, runner: Runner) -> Agreement:
 
     Raises ModelError when an outcome differs from the manifest's, or a score by more than 1e-3 of it and 1e-5.
     """
-    golden = bundle.manifest.golden
-    off_by = max(_off_by(bundle, runner, item) for item in golden)
-    return Agreement(len(golden), off_by, sum(item.outcome == "unknown" for item in golden))
+    golden, took_s = bundle.manifest.golden, dict[tuple[int, int], list[float]]()
+    off_by = max(_off_by(bundle, runner, item, took_s) for item in golden)
+    return Agreement(len(golden), off_by, sum(item.outcome == "unknown" for item in golden), took_s)
 
 
-def _off_by(bundle: Bundle, runner: Runner, golden: Golden) -> float:
+def _off_by(bundle: Bundle, runner: Runner, golden: Golden, took_s: dict[tuple[int, int], list[float]]) -> float:
     path = bundle.path / golden.file
     try:
-        score = runner.predict(read_image(path)).score
+        image = read_image(path)
     except DatasetError as error:
         raise ModelError(f"golden image {error}; make the bundle again") from error
+    started_s = time.perf_counter()
+    score = runner.predict(image).score
+    took_s.setdefault((image.shape[0], image.shape[1]), []).append(time.perf_counter() - started_s)
     threshold = bundle.manifest.threshold
     outcome, _ = judge(score, threshold.ng_at_or_above, threshold.review_at_or_above)
     relative = abs(score - golden.score) / max(abs(golden.score), MAX_ABSOLUTE / MAX_RELATIVE)

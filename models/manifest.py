@@ -3,17 +3,16 @@
 import json
 from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, model_validator
 
 from models.base import Frozen, Sha256, first_error
+from models.decoder import (
+    BoxesDecoder,
+    Decoder,
+    HeatmapDecoder,
+    LabelDecoder,
+    PatchcoreDecoder,
+)
 from models.errors import BundleError
 from models.health import HealthLimits
 from models.threshold import Asked, Threshold, ThresholdPolicy
@@ -30,24 +29,31 @@ from models.training import (
     Weights,
     WeightsSource,
 )
-from models.verdict import Outcome
+from models.variant import (
+    MODEL_XML,
+    Arithmetic,
+    Decision,
+    FileName,
+    Golden,
+    Precision,
+    Quantization,
+    Variant,
+    arithmetic_of,
+)
 
 __all__ = [
-    "SCHEMA_VERSION", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decoder", "DetectionTraining", "Family",
-    "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining", "LabelDecoder", "Manifest", "Parity",
-    "PatchcoreDecoder", "Pose", "Precision", "Preprocess", "Product", "Sha256", "SupervisedTraining", "Threshold",
-    "ThresholdPolicy", "Training", "Triple", "Weights", "WeightsSource", "parse_manifest",
+    "SCHEMA_VERSION", "Arithmetic", "Asked", "Augmentation", "BoxParity", "BoxesDecoder", "Decision", "Decoder",
+    "DetectionTraining", "Family", "File", "FileName", "Golden", "HeatmapDecoder", "HeatmapTraining",
+    "LabelDecoder", "Manifest", "Parity", "PatchcoreDecoder", "Pose", "Precision", "Preprocess", "Product",
+    "Quantization", "Sha256", "SupervisedTraining", "Threshold", "ThresholdPolicy", "Training", "Triple", "Variant",
+    "Weights", "WeightsSource", "parse_manifest",
 ]  # fmt: skip
 
 SCHEMA_VERSION: Final = 1
 USUAL_SHARE: Final = 0.97  # of a part lies in its frame: nobody judges what lies beyond
-GOOD: Final = "good"  # the label of a part without a defect
-# Plain names in at most one folder: no absolute path, no `..`, nothing hidden.
-FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)?[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
 # What a bundle is for, such as "m5-screw"; RAUC's word for it is `compatible`.
 Product = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Family = Literal["anomaly", "detection", "classification", "segmentation"]
-Precision = Literal["f32", "f16", "bf16"]
 Triple = tuple[float, float, float]
 
 
@@ -87,53 +93,6 @@ class Pose(Frozen):
         return self
 
 
-class PatchcoreDecoder(Frozen):
-    """How to read PatchCore's output: score = mean of the `top_patches` largest patch distances."""
-
-    kind: Literal["patchcore"]
-    top_patches: int = Field(ge=1)
-
-
-class HeatmapDecoder(Frozen):
-    """How to read a heatmap: score = mean of the `top_cells` highest cells."""
-
-    kind: Literal["heatmap"]
-    top_cells: int = Field(ge=1)
-
-
-def _unique(labels: tuple[str, ...]) -> tuple[str, ...]:
-    if twice := sorted({label for label in labels if labels.count(label) > 1}):
-        raise ValueError(f"{twice[0]!r:.60} stands there twice, each label is wanted once")
-    return labels
-
-
-Label = Annotated[str, StringConstraints(min_length=1)]
-Labels = Annotated[tuple[Label, ...], AfterValidator(_unique)]  # by the graph's index
-
-
-class BoxesDecoder(Frozen):
-    """How to read a detector's outputs: score = that of the best box, 0 without one."""
-
-    kind: Literal["boxes"]
-    labels: Labels = Field(min_length=1)
-    score_floor: float = Field(ge=0, le=1)  # boxes at or under it are none
-
-
-class LabelDecoder(Frozen):
-    """How to read a classifier's probabilities: score = 1 - that of the first label, which is "good"."""
-
-    kind: Literal["label"]
-    labels: Labels = Field(min_length=2)
-
-    @field_validator("labels")
-    @classmethod
-    def _good_first(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if labels[0] != GOOD:
-            raise ValueError(f"the first label is {labels[0]!r:.60}, {GOOD!r} was wanted")
-        return labels
-
-
-Decoder = Annotated[PatchcoreDecoder | HeatmapDecoder | BoxesDecoder | LabelDecoder, Field(discriminator="kind")]
 # Of each family: the decoders, the training records and the parities that it may have.
 _BELONGING: Final[dict[Family, tuple[tuple[type[Frozen], ...], ...]]] = {
     "anomaly": ((PatchcoreDecoder, HeatmapDecoder), (Training, HeatmapTraining), (Parity,)),
@@ -141,14 +100,6 @@ _BELONGING: Final[dict[Family, tuple[tuple[type[Frozen], ...], ...]]] = {
     "classification": ((LabelDecoder,), (SupervisedTraining,), (Parity,)),
     "segmentation": ((HeatmapDecoder,), (SupervisedTraining,), (Parity,)),
 }
-
-
-class Golden(Frozen):
-    """An image that travels with the model, and what the model must say of it on every device."""
-
-    file: FileName
-    score: float
-    outcome: Outcome
 
 
 class File(Frozen):
@@ -171,24 +122,51 @@ class Manifest(Frozen):
     compatible: Product | None = None  # which product's parts it judges; null: nobody said
     preprocess: Preprocess
     precision: Precision
+    hint: Arithmetic | None = None  # what the device is told; null: as `precision` says, which int8 does not
     decoder: Decoder
     threshold: Threshold
     training: AnyTraining
     parity: AnyParity
     health: HealthLimits | None = None  # a picture outside is `unknown`; null: not checked
     golden: tuple[Golden, ...] = Field(min_length=1)
+    quantization: Quantization | None = None
+    variants: tuple[Variant, ...] = ()  # the same fit at further precisions
     files: dict[FileName, File]
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What the device is told to compute with."""
+        return arithmetic_of(self.precision, self.hint)
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
-        found = {"decoder": self.decoder, "training": self.training, "parity": self.parity}
-        for (name, part), wanted in zip(found.items(), _BELONGING[self.family], strict=True):
+        decoders, trainings, parities = _BELONGING[self.family]
+        found = (("decoder", self.decoder, decoders), ("training", self.training, trainings))
+        proofs = [("parity", parity, parities) for parity in (self.parity, *(one.parity for one in self.variants))]
+        for name, part, wanted in (*found, *proofs):
             if not isinstance(part, wanted):
                 got, names = type(part).__name__, " or ".join(kind.__name__ for kind in wanted)
                 raise ValueError(f"family {self.family} with a {name} of {got}, {names} was wanted")
         if self.pose is not None and not isinstance(self.decoder, PatchcoreDecoder | HeatmapDecoder):
             raise ValueError(f"a pose with a decoder of {self.decoder.kind}, one of heatmaps was wanted")
         return self
+
+    @model_validator(mode="after")
+    def _precisions_differ(self) -> Self:
+        if self.precision == "int8" and self.hint is None:
+            raise ValueError("precision int8 without a hint, what the other layers are computed with was wanted")
+        _refuse_twice("precision", [self.precision, *(one.precision for one in self.variants)])
+        _refuse_twice("model", [MODEL_XML, *(one.model for one in self.variants)])
+        images = sorted(golden.file for golden in self.golden)
+        for one in self.variants:
+            if sorted(golden.file for golden in one.golden) != images:
+                raise ValueError(f"variant {one.precision} has other golden images; the same ones were wanted")
+        return self
+
+
+def _refuse_twice(what: str, names: list[str]) -> None:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{what} {twice[0]} stands there twice, each variant has its own")
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:

@@ -5,32 +5,31 @@ another one for another thread, on the same compiled model.
 """
 
 import copy
-import functools
 import math
-import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.cache import Cache
+from models.compiled import MAX_COMPILED, Compiled
 from models.decoding import Found, decode, outputs_of
+from models.device import find_device, physical_cores, short
 from models.errors import ModelError
-from models.manifest import Decoder, Precision
-from models.precision import refuse_unable
+from models.manifest import Arithmetic, Decoder, Precision
 from models.prediction import Image, Prediction
-from models.resize import for_frames
+from models.profile import Hint, profile_of
 from models.upright import Upright, View, on_frame, read_upright
+from models.variant import arithmetic_of
 
 if TYPE_CHECKING:
     import openvino as ov
 
-Hint = Literal["latency", "throughput"]  # OpenVINO's performance hint
-_MAX_COMPILED = 4  # frame sizes kept compiled; a line has one, a folder of mixed images has more
 _MAX_SIDE_PX = 16384
 
 
@@ -45,8 +44,13 @@ class Runner:
         device: str = "CPU",
         hint: Hint = "latency",
         upright: Upright | None = None,
+        arithmetic: Arithmetic | None = None,
+        cache: Cache | None = None,
     ) -> None:
         """Reads the IR, which sees the frame, or with `upright` the part in it.
+
+        `arithmetic` is what the device computes with; None: `precision`, and f32 beside what is int8. `cache` keeps
+        what is compiled for the next start.
 
         Compiling waits for the first frame of each size, or `warm_up`.
 
@@ -55,15 +59,28 @@ class Runner:
         """
         self.model_xml, self.device, self.precision = model_xml, device, precision
         self._decoder, self._outputs, self._upright = decoder, outputs_of(decoder), upright
-        self._compiled = _Compiled(model_xml, self._outputs, precision, device, hint)
+        told = arithmetic_of(precision, arithmetic)
+        profile = profile_of(find_device(device), precision, told, hint, physical_cores())
+        self._compiled = Compiled(model_xml, self._outputs, profile, cache)
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
 
     @classmethod
-    def of(cls, bundle: Bundle, device: str = "CPU", hint: Hint = "latency") -> "Runner":
+    def of(cls, bundle: Bundle, device: str = "CPU", hint: Hint = "latency", cache: Cache | None = None) -> "Runner":
         """The runner of a verified bundle, at the precision that its manifest states."""
         manifest = bundle.manifest
         upright = None if manifest.pose is None else read_upright(bundle.path / manifest.pose.file, manifest.pose)
-        return cls(bundle.model_xml, manifest.decoder, manifest.precision, device, hint, upright)
+        told = manifest.arithmetic
+        return cls(bundle.model_xml, manifest.decoder, manifest.precision, device, hint, upright, told, cache)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the plugin answers of all that it was asked for; nothing before the first frame."""
+        return self._compiled.answers()
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """In words, where that is not what it was asked for, or not what the bundle says."""
+        return self._compiled.deviations
 
     def twin(self) -> "Runner":
         """A runner for another thread. It shares the compiled models, and has its own requests."""
@@ -138,7 +155,7 @@ class Runner:
             # The request owns its outputs and overwrites them with the next frame: copy.
             arrays = [np.array(request.get_tensor(name).data) for name in self._outputs]
         except RuntimeError as error:
-            raise ModelError(f"{self.device}: inference failed ({_short(error)}); see the device's driver") from error
+            raise ModelError(f"{self.device}: inference failed ({short(error)}); see the device's driver") from error
         return arrays, time.perf_counter() - started
 
     def _request(self, height_px: int, width_px: int) -> "ov.InferRequest":
@@ -147,79 +164,18 @@ class Runner:
             try:
                 self._requests[key] = compiled.create_infer_request()
             except RuntimeError as error:
-                raise ModelError(f"{self.device}: has no room for a request ({_short(error)}); free it") from error
-            if len(self._requests) > _MAX_COMPILED:
+                raise ModelError(f"{self.device}: has no room for a request ({short(error)}); free it") from error
+            if len(self._requests) > MAX_COMPILED:
                 self._requests.popitem(last=False)
         self._requests.move_to_end(key)
         return self._requests[key]
-
-
-@functools.cache
-def _core() -> "ov.Core":
-    """One for the process and for ever.
-
-    With its last core OpenVINO's CPU plugin goes, and on some processors it then frees the stack for signals that
-    it gave to the thread which loaded it: the next signal to that thread, as a SIGTERM, would end in a SIGSEGV.
-    """
-    import openvino as ov
-
-    return ov.Core()
-
-
-class _Compiled:
-    """The model compiled for the frame sizes that came last, shared by twins. Any thread may ask."""
-
-    def __init__(
-        self, model_xml: Path, outputs: tuple[str, ...], precision: Precision, device: str, hint: Hint
-    ) -> None:
-        self.device, self.precision = device, precision
-        self._config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint.upper()}
-        self._core = _core()
-        self.models: OrderedDict[tuple[int, int], ov.CompiledModel] = OrderedDict()
-        self._lock = threading.Lock()
-        _refuse_absent(device, self._core.available_devices)
-        refuse_unable(device, precision)
-        try:
-            self._model = self._core.read_model(model_xml)
-            for name in outputs:
-                self._model.output(name)
-        except RuntimeError as error:
-            raise ModelError(
-                f"{model_xml}: OpenVINO cannot read it ({_short(error)}); make the bundle again"
-            ) from error
-
-    def get(self, height_px: int, width_px: int) -> "ov.CompiledModel":
-        """Compiles where needed. Raises ModelError."""
-        key = (height_px, width_px)
-        with self._lock:
-            if key not in self.models:
-                self.models[key] = self._compile(height_px, width_px)
-                if len(self.models) > _MAX_COMPILED:
-                    self.models.popitem(last=False)
-            self.models.move_to_end(key)
-            return self.models[key]
-
-    def _compile(self, height_px: int, width_px: int) -> "ov.CompiledModel":
-        """A static shape and a stated precision: neither is left to a device's silent default."""
-        try:
-            return self._core.compile_model(for_frames(self._model, height_px, width_px), self.device, self._config)
-        except RuntimeError as error:
-            raise ModelError(
-                f"{self.device}: cannot compile for {width_px}x{height_px} px at {self.precision} ({_short(error)}); "
-                "try device CPU or make the bundle again"
-            ) from error
 
 
 def _view(upright: Upright, image: Image) -> View:
     try:
         return upright.view(image)
     except cv2.error as error:
-        raise ModelError(f"frame: the part cannot be laid upright ({_short(error)}); make the bundle again") from error
-
-
-def _refuse_absent(device: str, available: list[str]) -> None:
-    if not any(device == name or device == name.split(".")[0] for name in available):
-        raise ModelError(f"device {device}: not on this machine, which has {', '.join(available)}; set one of these")
+        raise ModelError(f"frame: the part cannot be laid upright ({short(error)}); make the bundle again") from error
 
 
 def _refuse_odd(image: Image) -> None:
@@ -227,9 +183,3 @@ def _refuse_odd(image: Image) -> None:
         raise ModelError(f"frame: {image.dtype} {image.shape}, wanted uint8 (H, W, 3) BGR; convert it first")
     if not (0 < image.shape[0] <= _MAX_SIDE_PX and 0 < image.shape[1] <= _MAX_SIDE_PX):
         raise ModelError(f"frame: {image.shape[1]}x{image.shape[0]} px, wanted sides of 1 to {_MAX_SIDE_PX} px")
-
-
-def _short(error: Exception) -> str:
-    """The last line that says something: OpenVINO's messages start with source positions."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__

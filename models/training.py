@@ -35,6 +35,7 @@ class Training(Frozen):
     layers: tuple[str, ...]
     weights: Weights
     bank_vectors: int = Field(ge=1)
+    feature_width: int | None = Field(default=None, ge=1)  # numbers kept of each patch; null: all
     augmentation: Augmentation
     seed: int
     versions: dict[str, str]

@@ -56,7 +56,10 @@ class Upright:
     def __init__(self, search: Search, mask: Mask, least_match: float, least_share: float = USUAL_SHARE) -> None:
         """`mask` has the pixels of a view; the template covers it. Less of either least, and there is no part."""
         self.mask, self._least_share = mask, least_share
-        self._search, self._least, self._beside = search, least_match, mask == 0
+        self._search, self._least = search, least_match
+        # What a view keeps of each byte, and what lies beside the part; as bits, that takes a tenth of the time.
+        self._kept = np.repeat(np.where(mask == 0, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+        self._fill = np.asarray(~self._kept & FILL, np.uint8)
 
     def view(self, frame: Image, *, alone: bool = True) -> View:
         """Of a frame, uint8 (H, W, 3) BGR, which is read and never written; `alone`, without what lies beside it."""
@@ -64,7 +67,7 @@ class Upright:
         to_frame = self._to_frame(place, frame)
         image = np.asarray(warp(frame, to_frame, self.mask.shape, FILL), np.uint8)
         if alone:
-            image[self._beside] = FILL
+            image = np.asarray(cv2.bitwise_or(cv2.bitwise_and(image, self._kept), self._fill), np.uint8)
         view = View(image, to_frame, None)
         return replace(view, lost=self._complaint(place, view, frame))
 

@@ -6,6 +6,7 @@ bundle was made with `nan=True`. `make_boxes_bundle` makes the same of family de
 "spot", around the patches that are brighter than FLOOR, with that score; no box in a dark picture.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import cv2
 import numpy as np
 
 from models import boxes
-from models.bundle import MANIFEST, MODEL_BIN, MODEL_XML
+from models.bundle import MANIFEST, MODEL_XML
 from models.files import sha256_of
 from models.health import HealthLimits, Range
 from models.manifest import (
     Augmentation,
     BoxesDecoder,
     BoxParity,
+    Decision,
     Decoder,
     DetectionTraining,
     File,
@@ -28,9 +30,12 @@ from models.manifest import (
     Manifest,
     Parity,
     PatchcoreDecoder,
+    Precision,
     Preprocess,
+    Quantization,
     Threshold,
     Training,
+    Variant,
     Weights,
 )
 from models.patchcore import OUTPUT
@@ -38,6 +43,7 @@ from models.prediction import Image
 from models.preprocess import with_preprocess
 from models.runner import Runner
 from models.scoring import judge
+from models.variant import arithmetic_of
 
 SIDE_PX = 64
 OK, NG, WHITE = 0, 200, 255
@@ -46,6 +52,7 @@ FLOOR = 0.25
 BOXES = BoxesDecoder(kind="boxes", labels=("spot", "scratch"), score_floor=FLOOR)
 SPEC = Preprocess(height_px=SIDE_PX, width_px=SIDE_PX, mean_rgb=(0, 0, 0), std_rgb=(255, 255, 255))
 ZEROS = "0" * 64
+PARITY = Parity(n_images=1, max_relative=0, label_flips=0)
 _TRIED_ROUNDS = 2000
 Limits = tuple[float, float | None]  # where ng starts, and where review does
 
@@ -75,16 +82,20 @@ def make_bundle(
     slow_s: float = 0.0,
     hangs: bool = False,
     manifest: dict[str, Any] | None = None,
+    variants: Mapping[str, float] | None = None,
 ) -> Path:
     """Writes the bundle. `golden_error` is added to the expected scores, to make them wrong. From `review` up to
-    `threshold` a picture is left to a person.
+    `threshold` a picture is left to a person. `variants` are further precisions, each with its threshold; at int8
+    grey values are told apart in 64 steps.
 
     With `health` (see `limits`) pictures outside of it are `unknown`. `slow_s` is about what an inference
     takes on this machine; with `hangs` one of a white picture never ends. `manifest` replaces fields of it.
     """
     path.mkdir(parents=True)
     _write_ir(path / MODEL_XML, nan, _rounds_of(slow_s, path / MODEL_XML) if slow_s else 0, hangs)
-    return _finish(path, DECODER, (threshold, review), golden_error, {"health": health, **(manifest or {})})
+    others = tuple(_variant(path, precision, at, golden_error) for precision, at in (variants or {}).items())
+    what = {"health": health, "variants": others, **(manifest or {})}
+    return _finish(path, DECODER, (threshold, review), golden_error, what)
 
 
 def make_boxes_bundle(
@@ -117,13 +128,30 @@ def make_boxes_bundle(
 
 def _finish(path: Path, decoder: Decoder, limits: Limits, golden_error: float, changed: dict[str, Any]) -> Path:
     """Golden images, hashes and manifest for the IR that lies there."""
-    pictures = (("dark", OK), ("spot", NG))
-    golden = tuple(_golden(path, decoder, picture, limits, golden_error) for picture in pictures)
-    names = (MODEL_XML, MODEL_BIN, *(item.file for item in golden))
+    golden = _golden(path, MODEL_XML, decoder, "f32", limits, golden_error)
+    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
     files = {name: File(sha256=sha256_of(path / name), bytes=(path / name).stat().st_size) for name in names}
     manifest = _manifest(limits, golden, files).model_copy(update={"decoder": decoder, **changed})
     (path / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return path
+
+
+def _variant(path: Path, precision: Precision, threshold: float, golden_error: float) -> Variant:
+    """The same network at another precision, in a folder of its own."""
+    name = f"{precision}/{MODEL_XML}"
+    (path / precision).mkdir()
+    _write_ir(path / name, False, 0, False, levels=64 if precision == "int8" else None)
+    nothing = Decision(auc=1, recall=1)
+    quantization = Quantization(method="by hand", nncf="none", images=(ZEROS,), before=nothing, after=nothing)
+    return Variant(
+        precision=precision,
+        model=name,
+        hint=arithmetic_of(precision),
+        threshold=threshold_at(threshold),
+        golden=_golden(path, name, DECODER, precision, (threshold, None), golden_error),
+        parity=PARITY,
+        quantization=quantization if precision == "int8" else None,
+    )
 
 
 def limits(**changed: Range | float) -> HealthLimits:
@@ -151,12 +179,16 @@ def _rounds_of(slow_s: float, path: Path) -> int:
     return max(1, int(_TRIED_ROUNDS * slow_s / took_s))
 
 
-def _write_ir(path: Path, nan: bool, rounds: int, hangs: bool) -> None:
+def _write_ir(path: Path, nan: bool, rounds: int, hangs: bool, levels: int | None = None) -> None:
     import openvino as ov
     from openvino import opset13 as op
 
     image = op.parameter([1, 3, SIDE_PX, SIDE_PX], np.float32, name="image")
-    grey = op.reduce_mean(op.abs(image), np.array([1]), keep_dims=True)
+    seen = image
+    if levels is not None:
+        low, high = np.float32(0), np.float32(1)
+        seen = op.fake_quantize(image, low, high, low, high, levels)
+    grey = op.reduce_mean(op.abs(seen), np.array([1]), keep_dims=True)
     heat = op.avg_pool(grey, [8, 8], [0, 0], [0, 0], [8, 8], exclude_pad=True)
     if rounds or hangs:
         heat = _after_work(image, heat, rounds, hangs)
@@ -230,12 +262,16 @@ def _after_work(image: Any, heat: Any, rounds: int, hangs: bool) -> Any:
     return op.add(heat, op.reduce_max(end, np.array([0, 1]), keep_dims=False))
 
 
-def _golden(path: Path, decoder: Decoder, picture: tuple[str, int], limits: Limits, error: float) -> Golden:
-    file = f"golden/{picture[0]}.png"
-    image = frame(picture[1])
-    write_image(path / file, image)
-    score = Runner(path / MODEL_XML, decoder, "f32").predict(image).score
-    return Golden(file=file, score=score + error, outcome=judge(score, *limits)[0])
+def _golden(  # noqa: PLR0917
+    path: Path, model: str, decoder: Decoder, precision: Precision, limits: Limits, error: float
+) -> tuple[Golden, ...]:
+    runner, golden = Runner(path / model, decoder, precision), []
+    for name, patch in (("dark", OK), ("spot", NG)):
+        image, file = frame(patch), f"golden/{name}.png"
+        write_image(path / file, image)
+        score = runner.predict(image).score
+        golden.append(Golden(file=file, score=score + error, outcome=judge(score, *limits)[0]))
+    return tuple(golden)
 
 
 def threshold_at(ng: float, review: float | None = None) -> Threshold:
@@ -273,7 +309,7 @@ def _manifest(limits: Limits, golden: tuple[Golden, ...], files: dict[str, File]
             seed=0,
             versions={},
         ),
-        parity=Parity(n_images=1, max_relative=0, label_flips=0),
+        parity=PARITY,
         golden=golden,
         files=files,
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from typing import get_args
 
 MAX_SIDE_PX = 4096  # above it the bank's patches do not fit into memory
 
@@ -62,6 +63,16 @@ def score(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text}: a finite number was wanted, as the table shows them")
     return value
+
+
+def precisions(text: str) -> tuple[str, ...]:
+    """Several, with commas between them, each once."""
+    from models.variant import Precision
+
+    known, names = get_args(Precision), tuple(name.strip() for name in text.split(","))
+    if len(set(names)) < len(names) or not set(names) <= set(known):
+        raise argparse.ArgumentTypeError(f"{text}: some of {', '.join(known)} were wanted, each once, as int8,bf16")
+    return names
 
 
 def whole(text: str) -> int:

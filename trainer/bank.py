@@ -95,7 +95,8 @@ def _thinned(vectors: F32, share: int, rng: np.random.Generator) -> F32:
 def held_out_scores(
     graph: ov.Model, images: Sequence[Image], bank: Bank, decoder: PatchcoreDecoder, precision: Precision = "f32"
 ) -> list[float]:
-    """Each good image scored by the graph that ships, but for the vectors that came from it.
+    """Each good image, in the order in which the bank knows them, scored by the graph that ships, but for the vectors
+    that came from it.
 
     Leave-one-out on the artifact itself: the bias of those vectors is put where they can never be
     the nearest. Scores come out a little higher than a new part's, as the bank is a little poorer.

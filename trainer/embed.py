@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.manifest import Precision
 from models.prediction import Image
 from models.resize import for_frames
+from models.variant import arithmetic_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -29,7 +30,7 @@ class Pipeline:
         import openvino as ov
 
         self._core, self._graph = ov.Core(), graph
-        self._config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+        self._config = {"INFERENCE_PRECISION_HINT": arithmetic_of(precision), "PERFORMANCE_HINT": "THROUGHPUT"}
         self._queues: dict[tuple[int, int], ov.AsyncInferQueue] = {}
         # It must not know the queues: what Python cannot see through them would never be freed, nor would they.
         self._finish = _Finish(done)

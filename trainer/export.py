@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from models.files import sha256_of, whole_folder
 from models.golden import check_golden
 from models.health import HealthLimits
 from models.manifest import (
+    Arithmetic,
     BoxParity,
     Decoder,
     DetectionTraining,
@@ -32,14 +34,17 @@ from models.manifest import (
     Pose,
     Precision,
     Preprocess,
+    Quantization,
     SupervisedTraining,
     Threshold,
     Training,
+    Variant,
 )
 from models.prediction import Image
 from models.runner import Runner
 from models.scoring import judge
-from models.upright import UPRIGHT, save_upright
+from models.upright import UPRIGHT, Upright, save_upright
+from models.variant import arithmetic_of, weights_of
 from models.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -71,6 +76,25 @@ class Recipe:
     health: HealthLimits | None = None
     pose: Pose | None = None
     compatible: str | None = None
+    hint: Arithmetic | None = None
+    quantization: Quantization | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRecipe:
+    """One more precision of the same fit: its graph, and what its part of the manifest says."""
+
+    graph: ov.Model
+    precision: Precision
+    threshold: Threshold  # chosen on this graph's scores
+    parity: Parity | BoxParity
+    hint: Arithmetic | None = None  # null: as `precision` says, f32 beside what is int8
+    quantization: Quantization | None = None
+
+    @property
+    def file(self) -> str:
+        """Where the graph lies in the bundle."""
+        return f"{self.precision}/{MODEL_XML}"
 
 
 def save_ir(graph: ov.Model, path: Path) -> None:
@@ -94,69 +118,117 @@ def refuse_existing(out: Path, option: str = "--out") -> None:
         raise ConfigError(f"{out.absolute().parent}: no such folder for {option}; make it first")
 
 
-def write_bundle(
-    out: Path, graph: ov.Model, golden: dict[str, Image], recipe: Recipe, upright: Learned | None = None
+def write_bundle(  # noqa: PLR0913, PLR0917
+    out: Path,
+    graph: ov.Model,
+    golden: dict[str, Image],
+    recipe: Recipe,
+    upright: Learned | None = None,
+    variants: Sequence[VariantRecipe] = (),
 ) -> None:
-    """Makes the folder `out`, whole or not at all, and proves that it can be read and judges right.
+    """Makes the folder `out`, whole or not at all, and proves that it can be read and judges right at each precision.
 
-    `upright` is what `recipe.pose` speaks of.
+    `upright` is what `recipe.pose` speaks of; `graph` and `recipe` are of the main precision, `variants` of others.
+    Raises ModelError where this machine does not compute one of them.
     """
     with whole_folder(out) as folder:
-        (folder / "golden").mkdir()
-        save_ir(graph, folder / MODEL_XML)
         if upright is not None:
             save_upright(folder / UPRIGHT, upright.template, upright.mask)
         finder = None if upright is None else upright.upright()
-        runner = Runner(folder / MODEL_XML, recipe.decoder, recipe.precision, upright=finder)
-        expected = tuple(_golden(folder, name, image, runner, recipe.threshold) for name, image in golden.items())
+        main = VariantRecipe(graph, recipe.precision, recipe.threshold, recipe.parity, recipe.hint, recipe.quantization)
+        save_ir(graph, folder / MODEL_XML)
+        pictures = _write_golden(folder, golden)
+        expected = _expected(folder / MODEL_XML, pictures, main, recipe.decoder, finder)
+        others = tuple(_variant(folder, pictures, one, recipe.decoder, finder) for one in variants)
         files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
         manifest = Manifest(
             created_at=datetime.now(UTC),
             mekiki=__version__,
             golden=expected,
+            variants=others,
             files={name: File(sha256=sha256_of(p), bytes=p.stat().st_size) for name, p in files.items()},
             **{name: getattr(recipe, name) for name in Recipe.__slots__},
         )
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        bundle = open_bundle(folder)
-        check_golden(bundle, Runner.of(bundle))
+        _prove(open_bundle(folder))
 
 
-def _golden(folder: Path, name: str, image: Image, runner: Runner, threshold: Threshold) -> Golden:
-    file = f"golden/{name}.png"
-    encoded = cv2.imencode(".png", image)[1]
-    (folder / file).write_bytes(encoded.tobytes())
-    score = runner.predict(image).score
-    return Golden(file=file, score=score, outcome=_outcome(score, threshold))
+def _prove(bundle: Bundle) -> None:
+    """Raises ModelError where it does not judge at each precision as its manifest says."""
+    for one in map(bundle.at, bundle.precisions):
+        check_golden(one, Runner.of(one))
+
+
+def _write_golden(folder: Path, golden: dict[str, Image]) -> dict[str, Image]:
+    """File name -> image."""
+    (folder / "golden").mkdir()
+    for name, image in golden.items():
+        (folder / f"golden/{name}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return {f"golden/{name}.png": image for name, image in golden.items()}
+
+
+def _variant(
+    folder: Path, golden: dict[str, Image], recipe: VariantRecipe, decoder: Decoder, upright: Upright | None
+) -> Variant:
+    (folder / recipe.file).parent.mkdir()
+    save_ir(recipe.graph, folder / recipe.file)
+    return Variant(
+        precision=recipe.precision,
+        model=recipe.file,
+        hint=arithmetic_of(recipe.precision, recipe.hint),
+        threshold=recipe.threshold,
+        golden=_expected(folder / recipe.file, golden, recipe, decoder, upright),
+        parity=recipe.parity,
+        quantization=recipe.quantization,
+    )
+
+
+def _expected(
+    path: Path, golden: dict[str, Image], recipe: VariantRecipe, decoder: Decoder, upright: Upright | None
+) -> tuple[Golden, ...]:
+    """What the graph at `path` says of the golden images."""
+    runner = Runner(path, decoder, recipe.precision, upright=upright, arithmetic=recipe.hint)
+    scores = {file: runner.predict(image).score for file, image in golden.items()}
+    return tuple(Golden(file=f, score=s, outcome=_outcome(s, recipe.threshold)) for f, s in scores.items())
 
 
 def _outcome(score: float, threshold: Threshold) -> Outcome:
     return judge(score, threshold.ng_at_or_above, threshold.review_at_or_above)[0]
 
 
-def write_rethresholded(out: Path, bundle: Bundle, threshold: Threshold) -> Bundle:
-    """Makes the folder `out`, whole or not at all: `bundle` with another threshold, and nothing else new.
+def write_rethresholded(out: Path, bundle: Bundle, thresholds: Mapping[Precision, Threshold]) -> Bundle:
+    """Makes the folder `out`, whole or not at all: `bundle` with other thresholds, and nothing else new.
 
-    IR and golden images stay as they are to the last byte; what the golden images must come out as follows the
-    threshold. Raises BundleError where `bundle` was damaged meanwhile, ModelError where it does not judge so here.
+    `thresholds` has one for the main precision; a variant without one is left out. Graphs and golden images stay as
+    they are to the last byte; what the golden images must come out as follows the threshold. Raises BundleError where
+    `bundle` was damaged meanwhile, ModelError where it does not judge so here.
     """
-    old = bundle.manifest
+    old = bundle.main.manifest
+    kept = tuple(one for one in old.variants if one.precision in thresholds)
+    gone = {name for one in old.variants if one not in kept for name in (one.model, weights_of(one.model))}
     changed = {
         "created_at": datetime.now(UTC),
         "mekiki": __version__,
         "made_from": bundle.digest,
-        "threshold": threshold,
-        "golden": tuple(one.model_copy(update={"outcome": _outcome(one.score, threshold)}) for one in old.golden),
+        **_rethresholded(old, thresholds),
+        "variants": tuple(one.model_copy(update=_rethresholded(one, thresholds)) for one in kept),
+        "files": {name: file for name, file in old.files.items() if name not in gone},
     }
+    manifest = old.model_copy(update=changed)
     with whole_folder(out) as folder:
-        for name in old.files:
+        for name in manifest.files:
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(bundle.path / name, folder / name)
-        text = old.model_copy(update=changed).model_dump_json(indent=2) + "\n"
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         made = open_bundle(folder)
-        check_golden(made, Runner.of(made))
+        _prove(made)
     return replace(made, path=out)
+
+
+def _rethresholded(old: Manifest | Variant, thresholds: Mapping[Precision, Threshold]) -> dict[str, Any]:
+    threshold = thresholds[old.precision]
+    golden = tuple(one.model_copy(update={"outcome": _outcome(one.score, threshold)}) for one in old.golden)
+    return {"threshold": threshold, "golden": golden}
 
 
 def defaced(image: Image, at: tuple[float, float] | None = None) -> Image:

@@ -7,20 +7,17 @@ images -> pose -> parts laid upright -> views -> model (`trainer/anomaly/`) -> I
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from models.bundle import MODEL_XML
 from models.errors import DatasetError
 from models.files import sha256_of, whole_folder
 from models.health import limits_of, measure
 from models.images import read_image
-from models.manifest import Parity, Weights
-from models.precision import refuse_unable
+from models.manifest import Parity, Precision, Threshold, Weights
 from models.prediction import Image
 from models.runner import Runner
 from trainer.anomaly.model import (
@@ -39,7 +36,7 @@ from trainer.augment import turned
 from trainer.backbone import find_weights
 from trainer.dataset import Dataset, scan
 from trainer.evaluate import Scored, found_in, score_images
-from trainer.export import Recipe, defaced, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.export import Recipe, VariantRecipe, defaced, package_versions, refuse_existing, write_bundle
 from trainer.looks import Looks, choose_looks
 from trainer.options import FitOptions
 from trainer.parity import check_parity
@@ -47,6 +44,7 @@ from trainer.pictures import draw_report
 from trainer.progress import progress
 from trainer.proof import health_words, odd_words, put_threshold, threshold_words
 from trainer.size import spec_for
+from trainer.variants import at, proven, refuse_unable_here, saved
 
 MIN_GOOD = 2
 FEW_GOOD = 10
@@ -81,23 +79,24 @@ def fit(options: FitOptions, say: Say) -> None:
     """Trains, measures and exports. Raises MekikiError; then neither bundle nor pictures are left."""
     refuse_existing(options.out)
     refuse_existing(options.report)
-    refuse_unable("CPU", options.precision)
+    refuse_unable_here([options.precision, *options.also])
     dataset, images = _read_good(options, say)
     model = _model(options, say)
     good = _kept_aside(options, model, dataset.train_good, images, say)
     looks = choose_looks([images[index] for index in good.learned()], options.upright, options.augment, say)
-    lesson = _lesson(options, model, looks, [images[index] for index in good.learned()], say)
+    lesson = _lesson(options, model, looks, good, say)
     learned = model.learn(lesson, say)
-    with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
-        save_ir(learned.graph, Path(work) / MODEL_XML)
-        runner = Runner(Path(work) / MODEL_XML, learned.decoder, options.precision, upright=looks.upright)
+    with saved(learned.graph) as path:
+        runner = Runner(path, learned.decoder, options.precision, upright=looks.upright)
         judged = _judge(runner, good, learned, dataset, say)
         recipe = _prove(options, model, good, looks, lesson, learned, runner, judged, say)
+    variants = _variants(options, good, looks, learned, dataset, say)
     try:
         with whole_folder(options.report) as pictures:
             draw_report(pictures, dataset, judged.tested, judged.held_out, recipe.threshold.ng_at_or_above)
         golden = _golden_images(good, judged, looks, say)
-        write_bundle(options.out, learned.graph, golden, recipe, looks.learned)  # last: with it the fit is done
+        # Last: with it the fit is done.
+        write_bundle(options.out, learned.graph, golden, recipe, looks.learned, variants)
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)
         raise
@@ -155,11 +154,13 @@ def _kept_aside(options: FitOptions, model: Model, paths: list[Path], images: li
     return Good(paths, images, tuple(chosen))
 
 
-def _lesson(options: FitOptions, model: Model, looks: Looks, images: Sequence[Image], say: Say) -> Lesson:
-    seen = [looks.see(image) for image in images]
-    size_px = options.image_size if options.image_size is not None else model.size_px(seen, say)
+def _lesson(options: FitOptions, model: Model, looks: Looks, good: Good, say: Say) -> Lesson:
+    images = [good.images[index] for index in good.learned()]
+    seen, aside = [looks.see(image) for image in images], [looks.see(good.images[index]) for index in good.aside]
+    size_px = options.image_size if options.image_size is not None else model.size_px(seen, looks.mask, say)
     around = [looks.see_around(image) for image in images[:SETTLED_BY]]
-    return Lesson(seen, looks.plan, spec_for(size_px, seen[0]), around, looks.mask)
+    hashes = [sha256_of(good.paths[index]) for index in good.learned()]
+    return Lesson(seen, looks.plan, spec_for(size_px, seen[0]), around, looks.mask, hashes, aside)
 
 
 def _judge(runner: Runner, good: Good, learned: Learned, dataset: Dataset, say: Say) -> Judged:
@@ -187,15 +188,12 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     judged: Judged,
     say: Say,
 ) -> Recipe:
-    """Threshold and parity on the IR that will ship."""
-    threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
-    say(threshold_words(threshold))
+    """What the manifest says of the IR that will ship."""
+    threshold, parity = _proof(options, good, looks, learned, runner, judged, say)
     if threshold.policy == "normal_quantile":
         named = [good.paths[index].name for index in good.aside or range(len(good.paths))]
         for words in odd_words(named, judged.held_out):
             say(words)
-    fresh = [looks.see(image) for image in _parity_images(good, judged)]
-    parity = _parity(fresh, learned, runner.for_views(), threshold.ng_at_or_above, say)
     health = limits_of([measure(image) for image in good.images])
     say(health_words(health))
     return Recipe(
@@ -213,9 +211,42 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     )
 
 
+def _proof(  # noqa: PLR0913, PLR0917
+    options: FitOptions, good: Good, looks: Looks, learned: Learned, runner: Runner, judged: Judged, say: Say
+) -> tuple[Threshold, Parity]:
+    """Threshold and parity on one IR."""
+    threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
+    say(threshold_words(threshold))
+    fresh = [looks.see(image) for image in _parity_images(good, judged)]
+    return threshold, _parity(fresh, learned, runner.for_views(), threshold.ng_at_or_above, say)
+
+
+def _variants(  # noqa: PLR0913, PLR0917
+    options: FitOptions, good: Good, looks: Looks, learned: Learned, dataset: Dataset, say: Say
+) -> list[VariantRecipe]:
+    """At the further precisions that were asked for."""
+    found = (_variant(options, good, looks, learned, dataset, name, at(name, say)) for name in options.also)
+    return [one for one in found if one is not None]
+
+
+def _variant(  # noqa: PLR0913, PLR0917
+    options: FitOptions, good: Good, looks: Looks, learned: Learned, dataset: Dataset, precision: Precision, say: Say
+) -> VariantRecipe | None:
+    if (made := learned.also(precision, say)) is None:
+        return None
+
+    def prove(runner: Runner) -> tuple[Threshold, Parity]:
+        return _proof(options, good, looks, made, runner, _judge(runner, good, made, dataset, say), say)
+
+    def run(path: Path) -> Runner:
+        return Runner(path, made.decoder, precision, upright=looks.upright)
+
+    return proven(made.graph, precision, run, prove, made.quantization)
+
+
 def _parity(images: list[Image], learned: Learned, runner: Runner, ng_at_or_above: float, say: Say) -> Parity:
-    """Of the IR at the precision that ships; where that rounds more than f32, at f32 first."""
-    if runner.precision != "f32":
+    """Of the IR at the precision that ships; where that rounds more than f32, at f32 first, but for int8."""
+    if runner.precision not in ("f32", "int8"):
         exact = check_parity(
             images, learned.torch_score, Runner(runner.model_xml, learned.decoder, "f32"), ng_at_or_above
         )

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from models.command import DONE, Parser, positive_int, product, sub_parser
 from models.errors import ConfigError
-from trainer.arguments import length_px, seconds, seed, side_px
+from trainer.arguments import length_px, precisions, seconds, seed, side_px
 from trainer.options import Common, DetectionOptions, FitOptions, SupervisedOptions
 
 EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
@@ -16,7 +16,7 @@ EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
 _FAMILIES = {
     "anomaly": (
         ("patchcore", "padim", "stfpm", "supersimplenet", "draem"),
-        {"backbone", "cycle_time_s", "bank", "precision", "augment", "upright", "steps", "batch"},
+        {"backbone", "cycle_time_s", "bank", "feature_width", "precision", "augment", "upright", "steps", "batch"},
     ),
     "detection": (("rtmdet-tiny", "rtmdet-s", "rtmdet-m"), {"steps", "batch", "merge_px", "one_class"}),
     "classification": (("timm",), {"backbone", "steps", "batch"}),
@@ -28,6 +28,7 @@ _NOT_GIVEN = ("help", "family", "data", "out", "compatible", "limit", "seed")
 # Of family anomaly: what only some of its models take.
 _TAKEN_BY = {
     "bank": ("patchcore",),
+    "feature_width": ("patchcore",),
     "precision": ("patchcore",),
     "cycle_time_s": ("patchcore",),
     "backbone": ("patchcore", "padim", "stfpm", "supersimplenet"),
@@ -80,6 +81,14 @@ def _add_arguments(fit: Parser) -> None:
         help="what the bundle is for; a box keeps to the product it has",
     )
     fit.add_argument("--limit", type=positive_int, metavar="N", help="learn from the first N good images by name")
+    fit.add_argument(
+        "--also",
+        type=precisions,
+        default=(),
+        metavar="LIST",
+        help="further precisions for the same bundle, each with its own threshold, as int8,bf16,f16; the box takes the "
+        "fastest that it proves",
+    )
     fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")
     _add_shared(fit.add_argument_group("for some of the families"))
     _add_anomaly(fit.add_argument_group("for --family anomaly"))
@@ -120,6 +129,13 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000); patchcore"
+    )
+    group.add_argument(
+        "--feature-width",
+        type=positive_int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="numbers to keep of each patch, those in which good ones differ most (all); patchcore",
     )
     group.add_argument(
         "--precision",
@@ -248,6 +264,8 @@ def _options(arguments: argparse.Namespace) -> Common:
             raise ConfigError(f"--model {model}: not of family {arguments.family}, which has {', '.join(models)}")
         chosen["model"] = model
     _refuse_strange(chosen.keys() - own)
+    if (main := chosen.get("precision", "f32")) in arguments.also:
+        raise ConfigError(f"--also {main}: that is what the bundle has first; remove it, or give another --precision")
     if arguments.family == "detection":
         return DetectionOptions(**chosen)
     if arguments.family != "anomaly":

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from models.variant import Precision
+
 AnomalyModel = Literal["patchcore", "padim", "stfpm", "supersimplenet", "draem"]
 SupervisedFamily = Literal["classification", "segmentation"]
 
@@ -23,6 +25,7 @@ class Common:
     compatible: str | None = None
     limit: int | None = None
     seed: int = 0
+    also: tuple[Precision, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -37,7 +40,8 @@ class FitOptions(Common):
     model: AnomalyModel = "patchcore"
     backbone: str = "resnet18"
     cycle_time_s: float = 1.0
-    bank: int = 10_000
+    bank: int | None = None
+    feature_width: int | None = None
     precision: Literal["f32", "bf16"] = "f32"
     augment: str = "auto"
     upright: str = "auto"

@@ -20,6 +20,7 @@ from models.prediction import Image
 from models.upright import Mask
 from trainer.anomaly.graph import graph_of
 from trainer.backbone import read_state, settle_statistics, tensor_of
+from trainer.narrow import Narrowing
 from trainer.reading import reading_of, smoothed, upright_reading
 from trainer.trunks import layers_of, load_trunks
 
@@ -34,7 +35,7 @@ F32 = NDArray[np.float32]
 
 
 class Patchcore:
-    """anomalib's PatchcoreModel, ready to embed; `set_bank` makes it ready to score."""
+    """anomalib's PatchcoreModel, ready to embed; with a bank it scores."""
 
     def __init__(self, backbone: str, weights_file: Path | None, weights: Weights, seed: int = 0) -> None:
         """`seed` decides what untrained weights are."""
@@ -48,6 +49,7 @@ class Patchcore:
         state = {} if weights_file is None else read_state(weights_file)
         self.backbone, self.weights, self.layers = backbone, weights, layers_of(backbone, state)
         self.reading = reading_of(self.layers)
+        self._narrow: torch.nn.Module | None = None
         torch.manual_seed(seed)
         self.model: Any = PatchcoreModel(layers=list(self.layers), backbone=backbone, pre_trained=False).eval()
         if weights_file is not None:
@@ -63,46 +65,46 @@ class Patchcore:
         shape = embedding.outputs[0].partial_shape
         self.reading = upright_reading(self.layers, mask, shape[2].get_length(), shape[3].get_length())
 
+    def narrow(self, narrowing: Narrowing | None) -> None:
+        """From now on patch vectors are made narrower so; None leaves them as they are."""
+        self._narrow = None if narrowing is None else narrowing.layer()
+
     def settle(self, images: Sequence[Image], spec: Preprocess) -> None:
         """Fits the network to this camera and these parts: its statistics come from the good images."""
         settle_statistics(self._network, images, spec)
 
     def embedding_graph(self, spec: Preprocess) -> ov.Model:
         """Converts the path from a raw frame to patch vectors: uint8 (1, H, W, 3) -> (1, d, h, w)."""
-        return graph_of(_embedding(self.model), spec)
+        return graph_of(_embedding(self.model, self._narrow), spec)
 
-    def set_bank(self, bank: F32) -> None:
-        """Gives anomalib's model the bank, (n, d)."""
+    def score(self, image: Image, spec: Preprocess, decoder: PatchcoreDecoder, bank: F32) -> float:
+        """The score as torch and anomalib see it with a bank (n, d), for the parity gate."""
         import torch
 
         self.model.memory_bank = torch.from_numpy(bank)
-
-    def score(self, image: Image, spec: Preprocess, decoder: PatchcoreDecoder) -> float:
-        """The score as torch and anomalib see it, for the parity gate."""
-        import torch
-
         with torch.no_grad():
-            embedding = _embedding(self.model)(tensor_of(image, spec))
+            embedding = _embedding(self.model, self._narrow)(tensor_of(image, spec))
             vectors = self.model.reshape_embedding(embedding)
             distances, _ = self.model.nearest_neighbors(vectors, 1)
         heatmap = smoothed(distances.reshape(embedding.shape[-2:]), self.reading)
         return score_of(heatmap.numpy(), decoder)
 
 
-def _embedding(model: Any) -> torch.nn.Module:
+def _embedding(model: Any, narrow: torch.nn.Module | None) -> torch.nn.Module:
     import torch
 
     class Embedding(torch.nn.Module):
-        """The first half of PatchcoreModel.forward."""
+        """The first half of PatchcoreModel.forward, and what narrows its vectors."""
 
         def __init__(self) -> None:
             super().__init__()
             self.model: Any = model
+            self.narrow: Any = narrow
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             features = self.model.feature_extractor(images)
             pooled = {layer: self.model.feature_pooler(feature) for layer, feature in features.items()}
             embedding: torch.Tensor = self.model.generate_embedding(pooled)
-            return embedding
+            return embedding if self.narrow is None else self.narrow(embedding)
 
     return Embedding().eval()

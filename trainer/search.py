@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Precision
 from models.patchcore import OUTPUT
+from trainer import whole_numbers
 from trainer.reading import COARSE, Reading
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def with_search(graph: ov.Model, bank: F32, reading: Reading = COARSE, precision
     connected layer, whose weights are the bank and whose bias is -|y|^2 / 2, and a maximum. All are taken from the
     bank's middle, as products of shorter vectors are rounded to smaller errors. The
     bias stays an input, named `bank_bias`; `freeze_bias` makes it a constant. The map is smoothed as `reading` says.
+    For int8 the bank must be what `rounded_bank` gives.
     """
     import openvino as ov
     from openvino import opset13 as op
@@ -37,13 +40,18 @@ def with_search(graph: ov.Model, bank: F32, reading: Reading = COARSE, precision
     bias.output(0).set_names({BANK_BIAS})
     middle = op.constant(_middle(bank).reshape(1, -1, 1, 1), name=MIDDLE)
     seen = graph.outputs[0].get_node().input_value(0)
-    vectors = op.subtract(_counting(seen, reading), middle)
-    closest = (_closest_in_parts if precision == "bf16" else _closest)(vectors, bank - _middle(bank), bias)
+    vectors, centred = op.subtract(_counting(seen, reading), middle), bank - _middle(bank)
+    if precision == "int8":
+        vectors = whole_numbers.rounded(vectors, centred)
+    closest = _search_at(precision)(vectors, centred, bias)
     squares = op.reduce_sum(op.multiply(vectors, vectors), np.array([1]), keep_dims=True)
     squared = op.subtract(squares, op.multiply(closest, np.float32(2)))
     # Rounding may leave a little less than nothing. Not ReLU: on a CPU it makes 0 of NaN, the score of a perfect part.
     distances = op.sqrt(op.select(op.less(squared, np.float32(0)), np.float32(0), squared))
-    heatmap = _smoothed(_in_place(distances, reading, seen), reading)
+    placed = _in_place(distances, reading, seen)
+    if precision == "int8" and reading.weight is None:
+        placed = op.add(placed, _nothing(seen))
+    heatmap = _smoothed(placed, reading)
     heatmap.output(0).set_names({OUTPUT})
     return ov.Model([heatmap], [*graph.get_parameters(), bias], "patchcore")
 
@@ -70,8 +78,14 @@ def _in_place(distances: ov.Node, reading: Reading, seen: ov.Output) -> ov.Node:
     places[counting] = 1 + np.arange(len(counting))
     line = op.concat([op.constant(np.zeros((1, 1, 1, 1), np.float32)), distances], 3)
     placed = op.reshape(op.gather(line, places, np.array(3)), [1, 1, *seen.get_shape()[2:]], False)
-    nothing = op.reduce_sum(op.multiply(seen, np.float32(0)), np.array([1]), keep_dims=True)  # NaN of NaN and infinity
-    return op.add(placed, nothing)
+    return op.add(placed, _nothing(seen))
+
+
+def _nothing(seen: ov.Output) -> ov.Node:
+    """(1, 1, h, w) of patches (1, d, h, w): 0, and NaN where the network gave NaN or infinity, which no grid keeps."""
+    from openvino import opset13 as op
+
+    return op.reduce_sum(op.multiply(seen, np.float32(0)), np.array([1]), keep_dims=True)
 
 
 def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:
@@ -87,6 +101,18 @@ def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:
     padded = op.pad(distances, reach, reach, "edge")
     weights = op.constant(np.outer(kernel, kernel).astype(np.float32)[None, None])
     return op.convolution(padded, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+
+
+def _search_at(precision: Precision) -> Callable[[ov.Node, F32, ov.Node], ov.Node]:
+    match precision:
+        case "f32" | "f16":
+            return _closest
+        case "bf16":
+            return _closest_in_parts
+        case "int8":
+            return whole_numbers.closest
+        case never:
+            assert_never(never)
 
 
 def _closest(vectors: ov.Node, bank: F32, bias: ov.Node) -> ov.Node:
@@ -112,6 +138,11 @@ def _closest_in_parts(vectors: ov.Node, bank: F32, bias: ov.Node) -> ov.Node:
         found.append(op.reduce_max(products, np.array([1]), keep_dims=True))
     best = op.reduce_max(op.concat(found, 1), np.array([1]), keep_dims=True)
     return op.reshape(best, [1, 1, rows, columns], False)
+
+
+def rounded_bank(bank: F32, precision: Precision) -> F32:
+    """The vectors as a graph of that precision searches them."""
+    return whole_numbers.on_grid(bank, _middle(bank)) if precision == "int8" else bank
 
 
 def _middle(bank: F32) -> F32:

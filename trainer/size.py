@@ -1,7 +1,12 @@
-"""Chooses the size at which the network looks: enough for the detail that is there, within the cycle time."""
+"""Chooses how much the network looks at and how much it is compared with: what the detail asks for, within the cycle.
+
+What costs least accuracy goes first, as `python -m tests.bench.curve` measured on real screws: of whole frames numbers
+of each patch, of upright parts vectors of the bank, and pixels last.
+"""
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -9,37 +14,64 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from models.bundle import MODEL_XML
 from models.manifest import Precision, Preprocess
 from models.prediction import Image
 from trainer.backbone import MEAN_RGB, STD_RGB
+from trainer.detail import detail_kept
+from trainer.narrow import Narrowing
 
 if TYPE_CHECKING:
+    import openvino as ov
+
+    from models.upright import Mask
     from trainer.patchcore import Patchcore
 
 SIZES_PX = (256, 320, 384, 448, 480, 512)
 PROBE_PX = 256
+BANK = 10_000  # vectors, where nobody says how many
 _MULTIPLE_PX = 32  # the coarsest stride of common backbones
 _DETAIL_WANTED = 0.97  # gives real screws 448 px; `python -m tests.bench.screws` measures what that is worth
 # Without a coarser layer so many more pixels cost a tenth more time: `python -m tests.bench.starter`.
 _FINE_ALONE = 1.07
 _SHARE_OF_CYCLE = 0.6  # the rest is for the camera, the queue and a bad day
 _MAX_IMAGES = 8
-_BLOCK_PX = 16
-_MOST_NOISE = 6.0  # grey levels
+_NARROW, _NARROWER = 128, 64
+_FEWER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How much each patch is compared with."""
+
+    bank: int  # vectors
+    width: int | None = None  # numbers of each; None: all that the network gives
+
+    def __str__(self) -> str:
+        return f"{self.bank} vectors" + ("" if self.width is None else f" of {self.width} numbers")
 
 
 @dataclass(frozen=True, slots=True)
 class SizeChoice:
-    """The longer side, and why."""
+    """The longer side, what each patch is compared with, and why."""
 
     size_px: int
+    setting: Setting
     reason: str
     fits: bool  # whether the prediction stays within the cycle
+
+
+Probe = Callable[[Image, Setting], tuple[float, float]]
+
+
+def settings_of(bank: int | None, width: int | None, *, is_upright: bool) -> tuple[Setting, ...]:
+    """What may be chosen, the most accurate first. What a person chose, who is not None, stays."""
+    most = Setting(BANK if bank is None else bank, width)
+    if is_upright:  # few patches of few kinds: the network is what takes time, and few vectors are enough
+        return (most, Setting(BANK // _FEWER, width)) if bank is None else (most,)
+    return (most, Setting(most.bank, _NARROW), Setting(most.bank, _NARROWER)) if width is None else (most,)
 
 
 def spec_for(size_px: int, image: Image) -> Preprocess:
@@ -52,52 +84,20 @@ def spec_for(size_px: int, image: Image) -> Preprocess:
     return Preprocess(height_px=sides[0], width_px=sides[1], mean_rgb=MEAN_RGB, std_rgb=STD_RGB)
 
 
-def detail_kept(image: Image, size_px: int) -> float:
-    """Share of the fine contrast (below 1/32 of the picture) that survives scaling to `size_px`, 0 to 1.
-
-    The sensor's noise is estimated and taken out, else a noisy camera would ask for more pixels.
-    """
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    longest = max(grey.shape)
-    if size_px >= longest:
-        return 1.0
-    scale = size_px / longest
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    back = cv2.resize(small, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR)
-    coarse = cv2.GaussianBlur(grey, (0, 0), longest / 64)
-    missing, fine = grey - np.asarray(back, np.float32), grey - np.asarray(coarse, np.float32)
-    lost, all_detail = _power(missing, _noise(missing)), _power(fine, _noise(missing))
-    return float(np.clip(1 - lost / max(all_detail, 1e-6), 0, 1))
-
-
-def _power(residual: NDArray[np.float32], noise: float) -> float:
-    return max(float((residual**2).mean()) - noise**2, 0.0)
-
-
-def _noise(residual: NDArray[np.float32]) -> float:
-    """The sensor's, from the quietest tenth of 16 px blocks, and never above what cameras show.
-
-    On a part that is texture all over no block is quiet; its contrast must not pass for noise.
-    """
-    rows, columns = (side // _BLOCK_PX for side in residual.shape)
-    if not rows or not columns:
-        return 0.0
-    blocks = residual[: rows * _BLOCK_PX, : columns * _BLOCK_PX].reshape(rows, _BLOCK_PX, columns, _BLOCK_PX)
-    return min(float(np.quantile(blocks.std(axis=(1, 3)), 0.1)), _MOST_NOISE)
-
-
 def choose_size(
     images: Sequence[Image],
     cycle_time_s: float,
-    probe: Callable[[Image], tuple[float, float]],
+    probe: Probe,
+    settings: Sequence[Setting] = (Setting(BANK),),
     fine_alone: bool = False,
 ) -> SizeChoice:
     """The smallest size that keeps the detail, or the largest that fits the cycle if that is less.
 
-    `fine_alone`: the network has no layer at stride 16, and gets 1.07 times that size, or the next larger there is.
+    At each size the first of `settings` that fits. `fine_alone`: the network has no layer at stride 16, and gets 1.07
+    times that size, or the next larger there is.
 
-    `probe(frame)` returns the measured seconds per frame at PROBE_PX: of the resize, and of the rest,
-    which grows with the area.
+    `probe(frame, setting)` returns the measured seconds per frame at PROBE_PX: of what does not grow with the network's
+    area, and of the rest, which does.
     """
     native = max(images[0].shape[:2])
     sizes = [size for size in SIZES_PX if size <= native] or [max(_MULTIPLE_PX, native)]
@@ -105,38 +105,72 @@ def choose_size(
     wanted = next((size for size in sizes if kept[size] >= _DETAIL_WANTED), sizes[-1])
     if fine_alone:
         wanted = next((size for size in sizes if size >= _FINE_ALONE * wanted), sizes[-1])
-    resize_s, rest_s = probe(images[0])
-    cost = {size: resize_s + rest_s * (size / PROBE_PX) ** 2 for size in sizes}
-    fitting = [size for size in sizes if cost[size] <= _SHARE_OF_CYCLE * cycle_time_s]
-    size = min(wanted, fitting[-1]) if fitting else sizes[0]
-    return SizeChoice(size, _reason(size, wanted, kept, cost, cycle_time_s), bool(fitting))
+    probed = functools.cache(functools.partial(probe, images[0]))  # most cycles need but the first
+
+    def cost_s(size: int, setting: Setting) -> float:
+        constant_s, rest_s = probed(setting)
+        return constant_s + rest_s * (size / PROBE_PX) ** 2
+
+    best = (wanted, settings[0])
+    tries = [(size, setting) for size in reversed(sizes) if size <= wanted for setting in settings]
+    fitting = next((one for one in tries if cost_s(*one) <= _SHARE_OF_CYCLE * cycle_time_s), None)
+    chosen = fitting or tries[-1]
+    return SizeChoice(*chosen, _reason(chosen, best, kept, cost_s, cycle_time_s), fits=fitting is not None)
 
 
-def _reason(size: int, wanted: int, kept: dict[int, float], cost: dict[int, float], cycle_time_s: float) -> str:
-    text = f"{size} px keeps {kept[size]:.0%} of the fine contrast in about {cost[size] * 1e3:.0f} ms"
-    text += f" of a cycle of {cycle_time_s * 1e3:.0f} ms"
-    if size < wanted:
-        text += f"; {wanted} px would keep {kept[wanted]:.0%} in about {cost[wanted] * 1e3:.0f} ms: raise --cycle-time"
-    return text
+def _reason(
+    chosen: tuple[int, Setting],
+    best: tuple[int, Setting],
+    kept: dict[int, float],
+    cost_s: Callable[[int, Setting], float],
+    cycle_time_s: float,
+) -> str:
+    text = f"{_words(chosen, kept, cost_s)} of a cycle of {cycle_time_s * 1e3:.0f} ms"
+    return text if chosen == best else f"{text}; wanted were {_words(best, kept, cost_s)}: raise --cycle-time"
 
 
-def probe_cost(net: Patchcore, frame: Image, bank_size: int, precision: Precision) -> tuple[float, float]:
-    """Seconds per frame at PROBE_PX, measured with a random bank: of the resize, and of all else."""
+def _words(one: tuple[int, Setting], kept: dict[int, float], cost_s: Callable[[int, Setting], float]) -> str:
+    size, setting = one
+    return f"{size} px, {kept[size]:.0%} of the fine contrast, and {setting} in about {cost_s(*one) * 1e3:.0f} ms"
+
+
+def probe_cost(
+    net: Patchcore, frame: Image, setting: Setting, precision: Precision, mask: Mask | None = None
+) -> tuple[float, float]:
+    """Seconds per frame at PROBE_PX, measured with a random bank: of the resize, and of all else.
+
+    `mask` says which pixels of the frame are the part, where only these are looked at.
+    """
     from models.runner import Runner
     from trainer.export import save_ir
-    from trainer.reading import decoder_for
+    from trainer.reading import decoder_for, upright_reading
     from trainer.search import freeze_bias, with_search
 
-    spec = spec_for(PROBE_PX, frame)
-    graph = net.embedding_graph(spec)
-    decoder, width = decoder_for(graph, net.reading), graph.outputs[0].partial_shape[1].get_length()
-    bank = np.random.default_rng(0).standard_normal((bank_size, width), dtype=np.float32)
+    spec, rng = spec_for(PROBE_PX, frame), np.random.default_rng(0)
+    graph = _narrow_graph(net, spec, setting.width)
+    width, rows, columns = (axis.get_length() for axis in list(graph.outputs[0].partial_shape)[1:])
+    reading = net.reading if mask is None else upright_reading(net.layers, mask, rows, columns)
+    bank = rng.standard_normal((setting.bank, width), dtype=np.float32)
     small = np.zeros((spec.height_px, spec.width_px, 3), np.uint8)
     with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
-        save_ir(freeze_bias(with_search(graph, bank, net.reading, precision), bank), Path(work) / MODEL_XML)
+        decoder = decoder_for(graph, reading)
+        save_ir(freeze_bias(with_search(graph, bank, reading, precision), bank), Path(work) / MODEL_XML)
         runner = Runner(Path(work) / MODEL_XML, decoder, precision)
         whole, rest = _seconds_of(lambda: runner.predict(frame)), _seconds_of(lambda: runner.predict(small))
     return max(0.0, whole - rest), rest
+
+
+def _narrow_graph(net: Patchcore, spec: Preprocess, width: int | None) -> ov.Model:
+    """With directions that mean nothing: as many as asked for, or all."""
+    graph = net.embedding_graph(spec)
+    before = graph.outputs[0].partial_shape[1].get_length()
+    if width is None or width >= before:
+        return graph
+    net.narrow(Narrowing(np.eye(width, before, dtype=np.float32), np.zeros(before, np.float32)))
+    try:
+        return net.embedding_graph(spec)
+    finally:
+        net.narrow(None)
 
 
 def _seconds_of(call: Callable[[], object], repeats: int = 5) -> float:

@@ -7,9 +7,10 @@ from typing import Any
 from edge.cameras.frame import Checkup, Grab
 from edge.cameras.ring import Ring
 from edge.inspector import Inspector
-from edge.model import Model, prepare
+from edge.model import Model, check, warm
 from edge.parts import Judged, Part
 from edge.pictures import jpeg
+from edge.qualified import cache_of, qualified
 from edge.shadow.messages import Asked, Failed, Ready, Said, Setup, put, receive, send
 from models.errors import MekikiError, ModelError
 from models.gate import Gate
@@ -24,7 +25,10 @@ def serve(ring: Ring, link: "Connection[Any, Any]") -> None:
         return
     try:
         bundle = Store(setup.store, Gate(setup.trust)).open(setup.digest)
-        model = prepare(bundle, setup.device, setup.inference, setup.sizes, lanes=1)
+        chosen = qualified(bundle, setup, setup.budget_s)
+        model = warm(
+            check(chosen, setup.device, setup.inference, cache_of(setup)), setup.inference, setup.sizes, lanes=1
+        )
     except (MekikiError, OSError, RuntimeError, MemoryError) as error:
         send(link, Failed(detail=" ".join(str(error).split())))
         return
@@ -36,6 +40,13 @@ def serve(ring: Ring, link: "Connection[Any, Any]") -> None:
         differs = judged.verdict.outcome != asked.verdict.outcome
         picture = jpeg(image, judged.prediction, judged.verdict.threshold) if differs else b""
         send(link, Said(verdict=judged.verdict, picture_bytes=put(ring, picture)))
+
+
+def _candidate(setup: Setup) -> Model:
+    """Verified, qualified, compiled and warm. Raises MekikiError."""
+    bundle = Store(setup.store, Gate(setup.trust)).open(setup.digest)
+    chosen = qualified(bundle, setup, setup.budget_s)
+    return warm(check(chosen, setup.device, setup.inference, cache_of(setup)), setup.inference, setup.sizes, lanes=1)
 
 
 def judge(inspector: Inspector, model: Model, asked: Asked, image: Image) -> Judged:

@@ -16,6 +16,7 @@ from edge.cameras.ring import Ring
 from edge.config import InferenceConfig
 from models.base import Frozen
 from models.health import Health
+from models.manifest import Precision
 from models.verdict import Verdict
 
 
@@ -26,8 +27,11 @@ class Setup(Frozen):
     store: Path
     trust: Path | None
     digest: str
+    state: Path  # where the box keeps what is qualified
     device: str
+    precision: Literal["auto"] | Precision
     inference: InferenceConfig
+    budget_s: float | None  # for one frame
     sizes: tuple[tuple[int, int], ...]  # (height, width) of the frames to come, as far as they are known
     epoch: str
 

@@ -29,7 +29,7 @@ from models.verdict import Verdict
 
 _LOOK_S = 0.5
 _POLL_S = 0.005  # between two looks whether the line leaves time
-_SILENT_S = 120.0  # a candidate that takes so long for a frame hangs, or gets nothing of the processor
+_SILENT_S = 600.0  # a candidate that takes so long for a frame hangs, or gets nothing of the processor
 _FLUSH_S = 2.0
 _NOBODYS_DOING: Final = (*LATE, *CAMERAS)  # of these parts the active model said nothing
 _log = logging.getLogger(__name__)

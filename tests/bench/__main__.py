@@ -1,7 +1,8 @@
-"""Runs every benchmark, one after the other, in a process of its own."""
+"""Runs the benchmarks of README, one after the other, in processes of their own, and says how long each took."""
 
 import subprocess
 import sys
+import time
 
 BENCHMARKS = (
     "edge_size",
@@ -15,6 +16,7 @@ BENCHMARKS = (
     "install",
     "push",
     "shadow",
+    "cold_start",
     "memory",
     "coreset",
     "precision",
@@ -28,7 +30,9 @@ def main() -> int:
     codes = []
     for name in BENCHMARKS:
         print(f"\n== {name}: python -m tests.bench.{name}", flush=True)
+        started = time.monotonic()
         codes.append(subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False).returncode)
+        print(f"== {name}: took {time.monotonic() - started:.0f} s", flush=True)
     return int(any(codes))
 
 

@@ -110,7 +110,7 @@ def test_a_bundle_that_is_too_slow_for_the_line_is_refused(model, store, ready, 
     ready.write_folder("line", "deadline_s = 0.000001", head='store = "store"')
     code, _, err = model("install", newer)
     assert code == 1
-    assert "0 ms are there from capture to verdict; fit a smaller model" in err
+    assert "0.001 ms are there from capture to verdict; fit a smaller model" in err
     assert store.active().digest == old
 
 
@@ -139,7 +139,7 @@ def test_a_rollback_keeps_its_reason_and_history_and_list_show_what_happened(mod
     lines = model("history")[1].splitlines()
     taken = [line.split()[3] for line in lines]
     assert taken == ["staged", "activated", "staged", "qualified", "activated", "rolled_back"]
-    assert lines[-1].endswith(f"rolled_back  {new[:12]}: rejects good parts")
+    assert lines[-1].endswith(f"rolled_back   {new[:12]}: rejects good parts")
     assert {line.split()[0]: line.split()[1] for line in model("list")[1].splitlines()} == {
         old[:12]: "active",
         new[:12]: "previous",

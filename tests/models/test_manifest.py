@@ -157,7 +157,8 @@ def test_a_line_break_in_a_key_does_not_break_the_message(good):
     ("where", "value"),
     [
         ("created_at", "2026-01-01T00:00:00"),  # whose clock?
-        ("precision", "int8"),
+        ("precision", "int4"),
+        ("hint", "int8"),
         ("threshold.policy", "guess"),
         ("threshold.n_good", -1),
         ("threshold.asked", {"recall": 1.0}),
@@ -270,7 +271,8 @@ def test_a_training_of_a_detector_that_lacks_a_key_is_still_read_as_one(boxes, k
 def heatmap(good) -> dict:
     """The manifest of a bundle of family anomaly without a bank."""
     raw = copy.deepcopy(good) | {"model": "stfpm", "decoder": {"kind": "heatmap", "top_cells": 10}}
-    del raw["training"]["bank_vectors"]
+    for of_a_bank in ("bank_vectors", "feature_width"):
+        del raw["training"][of_a_bank]
     raw["training"] |= {"steps": 200, "batch": 4}
     return raw
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from models.bundle import MODEL_BIN, MODEL_XML, open_bundle
+from models.compiled import MAX_COMPILED
 from models.errors import ModelError
-from models.runner import _MAX_COMPILED, Runner
+from models.runner import Runner
 from tests import tiny
 
 
@@ -31,11 +32,11 @@ def test_a_frame_of_any_size_is_scored_and_its_size_goes_with_the_prediction(run
 
 def test_more_sizes_than_are_kept_compiled_give_the_same_scores_again(bundle):
     runner = Runner.of(open_bundle(bundle))
-    frames = [coloured(40 + 9 * i, 50 + 7 * i, seed=i) for i in range(_MAX_COMPILED + 3)]
+    frames = [coloured(40 + 9 * i, 50 + 7 * i, seed=i) for i in range(MAX_COMPILED + 3)]
     first = [runner.predict(frame).score for frame in frames]
     assert len(set(first)) == len(first)
     assert [runner.predict(frame).score for frame in reversed(frames)] == first[::-1]
-    assert len(runner._compiled.models) == _MAX_COMPILED
+    assert len(runner._compiled.models) == MAX_COMPILED
 
 
 def test_the_size_that_is_in_use_stays_compiled(bundle):
@@ -43,7 +44,7 @@ def test_the_size_that_is_in_use_stays_compiled(bundle):
     line = coloured()
     runner.predict(line)
     kept = runner._compiled.models[60, 80]
-    for i in range(_MAX_COMPILED + 2):
+    for i in range(MAX_COMPILED + 2):
         runner.predict(coloured(10 + i, 10))
         runner.predict(line)
     assert runner._compiled.models[60, 80] is kept

@@ -66,6 +66,14 @@ def test_the_manifest_says_what_stands_behind_the_threshold_and_that_torch_and_i
     assert manifest.parity.max_box_px <= 0.01
 
 
+def test_a_further_precision_judges_as_its_part_of_the_manifest_says(marked):
+    half = marked.bundle.at("f16")
+    assert check_golden(half, Runner.of(half)).n_images == 2
+    assert half.manifest.threshold.seen == marked.bundle.manifest.threshold.seen
+    assert half.manifest.parity.n_boxes >= 2
+    assert "f16: parity: torch and IR find the same" in marked.said
+
+
 def test_the_limits_of_health_are_those_of_the_good_images_learned_from(marked):
     limits = marked.bundle.manifest.health
     assert limits == limits_of([measure(read_image(path)) for path in (marked.data / "train/good").iterdir()])

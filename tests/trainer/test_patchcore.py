@@ -191,12 +191,11 @@ def test_torch_and_the_fitted_ir_agree_on_images_of_native_size(fitted):
     bank = bank_in(bundle.model_xml)
     assert bank.shape == (bundle.manifest.training.bank_vectors, 384)
     net = new_network(fitted.weights)
-    net.set_bank(bank)
     images = [read_image(path) for path in fitted.plates.good + fitted.plates.holes]
     images += [plate(900, height_px=1024, width_px=1024), plate(901, hole=True, height_px=333, width_px=517)]
 
     def torch_score(image):
-        return net.score(image, bundle.manifest.preprocess, bundle.manifest.decoder)
+        return net.score(image, bundle.manifest.preprocess, bundle.manifest.decoder, bank)
 
     parity = check_parity(images, torch_score, Runner.of(bundle), bundle.manifest.threshold.ng_at_or_above)
     assert parity.n_images == 10
@@ -269,9 +268,12 @@ def test_another_backbone_of_timm_embeds_and_agrees_with_torch(backbone, tmp_pat
     bank = make_bank(embedding, [frame, plate(1)], PLAIN, 40, seed=0)
     assert bank.vectors.shape[0] == 40
     save_ir(freeze_bias(with_search(embedding, bank.vectors), bank.vectors), tmp_path / MODEL_XML)
-    net.set_bank(bank.vectors)
     runner = Runner(tmp_path / MODEL_XML, decoder, "f32")
-    check_parity([plate(2), plate(3, hole=True)], lambda image: net.score(image, spec, decoder), runner, 1e9)
+
+    def torch_score(image):
+        return net.score(image, spec, decoder, bank.vectors)
+
+    check_parity([plate(2), plate(3, hole=True)], torch_score, runner, 1e9)
 
 
 def test_same_seed_same_untrained_network_and_another_seed_another(torch):

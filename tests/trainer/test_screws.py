@@ -47,4 +47,4 @@ def test_torch_and_the_ir_agree_on_images_of_native_size(screws):
 
 def test_screws_are_seen_to_lie_anyhow_and_the_size_is_chosen_with_its_reason(screws):
     assert "12 view(s) of each image in the bank (--augment auto)" in screws[1]
-    assert "of the fine contrast in about" in screws[1]
+    assert "of the fine contrast, and 10000 vectors in about" in screws[1]

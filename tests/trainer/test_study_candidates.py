@@ -75,7 +75,10 @@ def test_candidates_are_read_in_their_order(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("{bnk = 3}", "no option 'bnk'; family anomaly has model, weights, allow_hub, image_size, policy, backbone, "),
+        (
+            "{bnk = 3}",
+            "no option 'bnk'; family anomaly has model, weights, allow_hub, image_size, policy, also, backbone, ",
+        ),
         ("{bank = 0}", "argument --bank: 0: a whole number of 1 or more was wanted"),
         ("{bank = true}", "option bank: true was found, a value was wanted; see --bank of fit --help"),
         ("{allow_hub = 1}", "option allow_hub: 1 was found, true or false was wanted"),

@@ -72,7 +72,8 @@ def fits(torch, data, tmp_path_factory) -> dict[str, Made]:
     made = {}
     for family, steps in STEPS.items():
         out = tmp_path_factory.mktemp(family) / "plates.bundle"
-        made[family] = Made(data, out, said_by(arguments_of(family, data, out, "--steps", steps, "--seed", 3)))
+        choices = ["--steps", steps, "--seed", 3, "--also", "int8,f16"]
+        made[family] = Made(data, out, said_by(arguments_of(family, data, out, *choices)))
     return made
 
 
@@ -99,6 +100,21 @@ def test_the_manifest_says_what_it_is_and_how_to_make_it_again(fits, family):
     assert ("segmentation-models-pytorch" in training.versions) == (family == "segmentation")
     spec = manifest.preprocess
     assert (spec.height_px, spec.width_px, spec.fit, spec.channels) == (SIZE_PX, SIZE_PX, "stretch", "rgb")
+
+
+@each_family
+def test_further_precisions_judge_as_their_part_of_the_manifest_says_each_with_a_threshold_of_its_own(fits, family):
+    bundle = fits[family].bundle
+    left_out = "int8: WARNING: int8 is left out" in fits[family].said
+    assert bundle.precisions == (("f32", "f16") if left_out else ("f32", "int8", "f16"))
+    for precision in bundle.precisions[1:]:
+        one = bundle.at(precision)
+        assert check_golden(one, Runner.of(one)).n_images == 2
+        assert one.manifest.threshold.seen == bundle.manifest.threshold.seen
+    if not left_out:
+        record = bundle.at("int8").manifest.quantization
+        assert set(record.images) == set(bundle.manifest.training.images)
+        assert record.after.auc >= record.before.auc - 0.005
 
 
 @each_family

@@ -36,11 +36,11 @@ class Painter:
         for index in range(len(pictures)):
             if rng.random() >= _SOUND:
                 for _ in range(int(rng.integers(1, _MOST + 1))):
-                    self._blemish(painted[index].numpy(), masks[index, 0].numpy(), rng)
+                    self.blemish(painted[index].numpy(), masks[index, 0].numpy(), rng)
         return painted, masks
 
-    def _blemish(self, rgb: NDArray[np.float32], mask: NDArray[np.float32], rng: np.random.Generator) -> None:
-        """In place: all three colours change by as much."""
+    def blemish(self, rgb: NDArray[np.float32], mask: NDArray[np.float32], rng: np.random.Generator) -> None:
+        """Paints one into (3, h, w), 0 to 1, and its place into `mask`: all three colours change by as much."""
         top, left = _place(rgb, rng)
         rows, columns = slice(top, top + _CROP_PX), slice(left, left + _CROP_PX)
         grey = f32(255 * rgb[:, rows, columns].mean(axis=0))

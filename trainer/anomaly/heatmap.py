@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from models.decoding import decode
 from models.errors import ModelError
 from models.heatmap import OUTPUT, score_of
-from models.manifest import HeatmapDecoder, HeatmapTraining
+from models.manifest import Decoder, HeatmapDecoder, HeatmapTraining, Precision
 from models.prediction import Image
+from models.upright import Mask
 from trainer.anomaly.graph import graph_of
 from trainer.anomaly.model import Facts, Learned, Learner, Lesson, Say, Setup
+from trainer.anomaly.painted import painted
 from trainer.backbone import tensor_of
+from trainer.embed import Pipeline
+from trainer.quantize import Tried, decision_of, quantized
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -29,7 +36,7 @@ class HeatmapModel:
     def __init__(self, setup: Setup, learner: Learner) -> None:
         self._setup, self._learner = setup, learner
 
-    def size_px(self, images: Sequence[Image], say: Say) -> int:
+    def size_px(self, images: Sequence[Image], mask: Mask | None, say: Say) -> int:
         """What its learner says, or that of the images where they are smaller."""
         size = min(self._learner.size_px, int(max(images[0].shape[:2])))
         say(f"image size: {size} px, at which {self._setup.options.model} learns in minutes (--image-size)")
@@ -51,7 +58,24 @@ class HeatmapModel:
         if not np.isfinite(torch_score(lesson.images[0])):
             raise ModelError(f"{self._setup.options.model} gives NaN or infinity on a good image; give other --weights")
         say(f"learned: {self._words(len(lesson.images), lesson)}")
-        return Learned(graph, decoder, [], torch_score)
+
+        def also(precision: Precision, say: Say) -> Learned | None:
+            return self._quantized(plain, lesson, say) if precision == "int8" else plain
+
+        plain = Learned(graph, decoder, [], torch_score, also)
+        return plain
+
+    def _quantized(self, plain: Learned, lesson: Lesson, say: Say) -> Learned | None:
+        """As long as good images that were kept aside are told from the same ones with painted defects as before."""
+        split = painted(lesson.aside, lesson.mask, lesson.spec, self._setup.options.seed)
+        every = [image for images in split.bad for image in images]
+
+        def try_(graph: ov.Model) -> Tried[ov.Model]:
+            good_scores, bad_scores = (_scores(graph, images, plain.decoder) for images in (split.good, every))
+            return Tried(graph, decision_of(good_scores, bad_scores))
+
+        made = quantized(plain.graph, lesson.calibration(), try_, try_(plain.graph).decision, say)
+        return None if made is None else replace(plain, graph=made[0], quantization=made[1])
 
     def _words(self, n_images: int, lesson: Lesson) -> str:
         steps, batch = self._learner.steps, self._learner.batch
@@ -73,6 +97,16 @@ class HeatmapModel:
             seed=self._setup.options.seed,
             versions=facts.versions,
         )
+
+
+def _scores(graph: ov.Model, images: Sequence[Image], decoder: Decoder) -> list[float]:
+    scores: dict[int, float] = {}
+
+    def note(key: int, heatmap: NDArray[np.float32]) -> None:
+        scores[key] = decode(decoder, [heatmap[None]], 1, 1).score
+
+    Pipeline(graph, note, "int8").run(enumerate(images))
+    return [scores[key] for key in range(len(images))]
 
 
 def decoder_for(graph: ov.Model) -> HeatmapDecoder:

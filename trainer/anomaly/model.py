@@ -7,16 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, assert_never
 
-from models.manifest import Augmentation, Decoder, HeatmapTraining, Preprocess, Sha256, Training, Weights
+import numpy as np
+
+from models.manifest import (
+    Augmentation,
+    Decoder,
+    HeatmapTraining,
+    Precision,
+    Preprocess,
+    Quantization,
+    Sha256,
+    Training,
+    Weights,
+)
 from models.prediction import Image
 from models.upright import Mask
+from trainer.augment import views_of
 from trainer.options import AnomalyModel, FitOptions
+from trainer.quantize import Calibration, few_of, shrunk
 
 if TYPE_CHECKING:
     import openvino as ov
     import torch
 
 Say = Callable[[str], None]
+Also = Callable[[Precision, Say], "Learned | None"]
 NO_WEIGHTS = Weights(source="untrained", name="none", sha256=None)
 # Their statistics are of no real picture: those of the good parts serve better. ImageNet's serve worse when replaced.
 WITHOUT_PHOTOGRAPHS = ("untrained", "starter")
@@ -41,11 +56,20 @@ class Lesson:
     spec: Preprocess
     around: Sequence[Image] = ()  # the first of them with what lies beside the part, where `images` lack it
     mask: Mask | None = None  # (H, W) of the images, 1 on the part; None: all of them is looked at
+    sha256s: Sequence[Sha256] = ()  # of the files that the images came from
+    aside: Sequence[Image] = ()  # good ones that are not learned from, where the model keeps some aside
 
     @property
     def settled_by(self) -> Sequence[Image]:
         """A few pictures as cameras take them: a network's statistics may come from these."""
         return (self.around or self.images)[:SETTLED_BY]
+
+    def calibration(self) -> Calibration:
+        """What a quantised network's ranges may come from: one view of each of some images."""
+        few, rng = few_of(len(self.images)), np.random.default_rng(0)
+        views = [list(views_of(self.images[index], self.plan, rng)) for index in few]
+        chosen = [views[i][i % len(views[i])] for i in range(len(few))]
+        return Calibration([shrunk(view, self.spec) for view in chosen], [self.sha256s[index] for index in few])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +80,13 @@ class Learned:
     decoder: Decoder
     held_out: list[float]  # scores of the images learned from, each as if it had not been; empty where that is too dear
     torch_score: Callable[[Image], float]  # the score as torch sees it, for the parity gate
+    also: Also  # the same lesson at a further precision; None, which is said, where it decides too badly then
+    quantization: Quantization | None = None
+
+
+def no_more(precision: Precision, say: Say) -> Learned | None:
+    """`Learned.also` of what is a further precision itself."""
+    raise ValueError(f"{precision}: only what was learned first gives further precisions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +100,12 @@ class Facts:
 
 
 class Model(Protocol):
-    """Asked for `size_px` first, then to `learn`, then for its `record`; once each."""
+    """Asked for `size_px` first, then to `learn`, then for its `record`, once each."""
 
     keeps_aside: bool  # whether the threshold needs good images that were not learned from, as none can be held out
 
-    def size_px(self, images: Sequence[Image], say: Say) -> int:
-        """The longer side that the network shall see, where no person chose it. Says why."""
+    def size_px(self, images: Sequence[Image], mask: Mask | None, say: Say) -> int:
+        """The longer side that the network shall see, where no person chose it; `mask` as in a Lesson. Says why."""
 
     def learn(self, lesson: Lesson, say: Say) -> Learned:
         """Raises MekikiError; then nothing came of it."""

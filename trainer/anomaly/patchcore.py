@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from models.manifest import Training
+from models.manifest import Augmentation, Decision, PatchcoreDecoder, Precision, Training
 from models.prediction import Image
-from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Facts, Learned, Lesson, Say, Setup
-from trainer.bank import held_out_scores, make_bank
+from models.upright import Mask
+from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Also, Facts, Learned, Lesson, Say, Setup, no_more
+from trainer.anomaly.painted import Painted, painted
+from trainer.bank import Bank, gather, held_out_scores, make_bank
+from trainer.narrow import principal
 from trainer.patchcore import Patchcore
+from trainer.quantize import Tried, decision_of, quantized
 from trainer.reading import decoder_for
-from trainer.search import freeze_bias, with_search
-from trainer.size import choose_size, probe_cost
+from trainer.search import freeze_bias, rounded_bank, with_search
+from trainer.size import BANK, Setting, choose_size, probe_cost, settings_of
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+_PLAIN = Augmentation(angles_deg=(0.0,), shift=0, brightness=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A graph with the bank that it searches, and what it says of the good images, each held out."""
+
+    graph: ov.Model  # with the bank's bias as an input
+    bank: Bank
+    decoder: PatchcoreDecoder
+    precision: Precision
+    held_out: list[float]
+
+    def decision(self, on: Painted) -> Decision:
+        """How well it tells the good images from the same ones with defects, each held out."""
+        good, *bad = (self.held_out_of(images) for images in (on.good, *on.bad))
+        return decision_of(good, [score for scores in bad for score in scores])
+
+    def held_out_of(self, images: Sequence[Image]) -> list[float]:
+        """Scores of what was made of the images learned from, in their order."""
+        return held_out_scores(self.graph, images, self.bank, self.decoder, self.precision)
 
 
 class PatchcoreModel:
@@ -22,41 +53,82 @@ class PatchcoreModel:
     def __init__(self, setup: Setup) -> None:
         options = setup.options
         self._options, self._n_vectors = options, 0
+        self._setting = Setting(BANK if options.bank is None else options.bank, options.feature_width)
         self._net = Patchcore(options.backbone, setup.file, setup.weights, options.seed)
 
-    def size_px(self, images: Sequence[Image], say: Say) -> int:
-        """By the detail that is in the images and the cycle time."""
+    def size_px(self, images: Sequence[Image], mask: Mask | None, say: Say) -> int:
+        """By the detail that is in the images and the cycle time, which also decide what patches are compared with."""
         options = self._options
-        fine_alone = len(self._net.layers) == 1
         choice = choose_size(
             images,
             options.cycle_time_s,
-            lambda frame: probe_cost(self._net, frame, options.bank, options.precision),
-            fine_alone,
+            lambda frame, setting: probe_cost(self._net, frame, setting, options.precision, mask),
+            settings_of(options.bank, options.feature_width, is_upright=mask is not None),
+            fine_alone=len(self._net.layers) == 1,
         )
+        self._setting = choice.setting
         say(f"image size: {choice.reason}")
         if not choice.fits:
-            say("WARNING: no size fits the cycle on this machine; lower --bank or raise --cycle-time")
+            say("WARNING: nothing fits the cycle on this machine; raise --cycle-time, or lower --bank if you gave it")
         return choice.size_px
 
     def learn(self, lesson: Lesson, say: Say) -> Learned:
         """Puts views into the bank, and scores each image but for what came from it."""
-        net, options = self._net, self._options
+        net = self._net
         if net.weights.source in WITHOUT_PHOTOGRAPHS:
             net.settle(lesson.settled_by, lesson.spec)
         embedding = net.embedding_graph(lesson.spec)
         if lesson.mask is not None:
             net.read_upright(lesson.mask, embedding)
-        decoder = decoder_for(embedding, net.reading)
-        weight = net.reading.weight
-        bank = make_bank(embedding, lesson.images, lesson.plan, options.bank, options.seed, options.precision, weight)
-        self._n_vectors = len(bank.vectors)
-        say(f"bank: {self._n_vectors} vectors of {bank.vectors.shape[1]}")
-        graph = with_search(embedding, bank.vectors, net.reading, options.precision)
-        held_out = held_out_scores(graph, lesson.images, bank, decoder, options.precision)
-        net.set_bank(bank.vectors)
-        shipped = freeze_bias(graph, bank.vectors)
-        return Learned(shipped, decoder, held_out, lambda image: net.score(image, lesson.spec, decoder))
+        embedding = self._narrowed(embedding, lesson)
+        found = self._searched(embedding, lesson, self._options.precision)
+        self._n_vectors = len(found.bank.vectors)
+        say(f"bank: {self._n_vectors} vectors of {found.bank.vectors.shape[1]}")
+
+        def also(precision: Precision, say: Say) -> Learned | None:
+            if precision == "int8":
+                return self._quantized(embedding, lesson, found, say)
+            return self._learned(self._searched(embedding, lesson, precision), lesson, no_more)
+
+        return self._learned(found, lesson, also)
+
+    def _quantized(self, embedding: ov.Model, lesson: Lesson, main: Searched, say: Say) -> Learned | None:
+        """The network by NNCF, and a bank of what the quantised network gives, on a grid of its own."""
+        split = painted(lesson.images, lesson.mask, lesson.spec, self._options.seed)
+
+        def try_(graph: ov.Model) -> Tried[Searched]:
+            found = self._searched(graph, lesson, "int8")
+            return Tried(found, found.decision(split))
+
+        made = quantized(embedding, lesson.calibration(), try_, main.decision(split), say)
+        return None if made is None else replace(self._learned(made[0], lesson, no_more), quantization=made[1])
+
+    def _searched(self, embedding: ov.Model, lesson: Lesson, precision: Precision) -> Searched:
+        """A bank of what `embedding` gives at that precision, and the search in it."""
+        net, options = self._net, self._options
+        decoder, weight = decoder_for(embedding, net.reading), net.reading.weight
+        bank = make_bank(embedding, lesson.images, lesson.plan, self._setting.bank, options.seed, precision, weight)
+        bank = replace(bank, vectors=rounded_bank(bank.vectors, precision))
+        graph = with_search(embedding.clone(), bank.vectors, net.reading, precision)
+        held_out = held_out_scores(graph, lesson.images, bank, decoder, precision)
+        return Searched(graph, bank, decoder, precision, held_out)
+
+    def _learned(self, found: Searched, lesson: Lesson, also: Also) -> Learned:
+        vectors, decoder = found.bank.vectors, found.decoder
+
+        def torch_score(image: Image) -> float:
+            return self._net.score(image, lesson.spec, decoder, vectors)
+
+        return Learned(freeze_bias(found.graph, vectors), decoder, found.held_out, torch_score, also)
+
+    def _narrowed(self, embedding: ov.Model, lesson: Lesson) -> ov.Model:
+        """`embedding` with as many numbers for each patch as were asked for, as the images themselves show them."""
+        width, net, options = self._setting.width, self._net, self._options
+        if width is None or width >= embedding.outputs[0].partial_shape[1].get_length():
+            return embedding
+        patches, _ = gather(embedding, lesson.images, _PLAIN, options.seed, options.precision, net.reading.weight)
+        net.narrow(principal(patches, width))
+        return net.embedding_graph(lesson.spec)
 
     def record(self, facts: Facts) -> Training:
         """How to make it again."""
@@ -67,6 +139,7 @@ class PatchcoreModel:
             layers=self._net.layers,
             weights=self._net.weights,
             bank_vectors=self._n_vectors,
+            feature_width=self._setting.width,
             augmentation=facts.augmentation,
             seed=self._options.seed,
             versions=facts.versions,

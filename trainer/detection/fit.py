@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.bundle import MODEL_XML
 from models.files import sha256_of, whole_folder
 from models.health import limits_of, measure
 from models.images import read_image
-from models.manifest import BoxesDecoder, DetectionTraining, Preprocess, Weights
+from models.manifest import BoxesDecoder, BoxParity, DetectionTraining, Preprocess, Threshold, Weights
 from models.prediction import Image
 from models.runner import Runner
 from trainer.annotations import Annotated, Picture, as_dataset, check_enough, read_annotations
@@ -31,11 +32,16 @@ from trainer.detection.split import Split, split
 from trainer.detection.train import ready, stopped_at, train
 from trainer.detection.weights import find_weights, write_start
 from trainer.evaluate import Scored, score_images
-from trainer.export import Recipe, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.export import Recipe, VariantRecipe, package_versions, refuse_existing, save_ir, write_bundle
 from trainer.options import DetectionOptions
 from trainer.pictures import draw_report
 from trainer.pose import measure_pose
 from trainer.proof import health_words, put_threshold, threshold_words
+from trainer.quantize import Calibration, calibration_of
+from trainer.variants import refuse_unable_here, variants_of
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 Say = Callable[[str], None]
 WEIGHTS = "weights.pth"  # in the report: another fit may begin with them
@@ -61,6 +67,7 @@ def fit(options: DetectionOptions, say: Say) -> None:
     """
     refuse_existing(options.out)
     refuse_existing(options.report)
+    refuse_unable_here(options.also)
     annotated = read_annotations(options.data, options.merge_px)
     if options.one_class:
         annotated = annotated.as_one_class(_ANY)
@@ -75,12 +82,14 @@ def fit(options: DetectionOptions, say: Say) -> None:
         runner = Runner(Path(work) / MODEL_XML, decoder, "f32")
         scored = score_images(runner, [(_label(p), p.path) for p in parts.held_out], "score")
         recipe = _prove(options, parts, learned, runner, decoder, scored, say)
+    variants = _variants(options, parts, learned, graph, decoder, say)
     try:
         with whole_folder(options.report) as pictures:
             draw_report(pictures, as_dataset(annotated), scored, [], recipe.threshold.ng_at_or_above)
             shutil.copy(learned.file, pictures / WEIGHTS)
             shutil.copy(learned.file.with_name(CURVE), pictures / CURVE)
-        write_bundle(options.out, graph, _golden_images(scored), recipe)  # last: with it the fit is done
+        # Last: with it the fit is done.
+        write_bundle(options.out, graph, _golden_images(scored), recipe, variants=variants)
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)
         raise
@@ -118,14 +127,8 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     scored: list[Scored],
     say: Say,
 ) -> Recipe:
-    """Threshold and parity on the IR that will ship."""
-    threshold = put_threshold(options.policy, [], scored)
-    say(threshold_words(threshold))
-    network = torch_network(options.model, learned.file, decoder.labels)
-    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
-    parity = check_boxes(images, network, runner, learned.spec, decoder.labels, threshold.ng_at_or_above)
-    say(f"parity: torch and IR find the same {parity.n_boxes} boxes on {parity.n_images} images, within "
-        f"{parity.max_box_px:.1e} px and {parity.max_score:.1e} of the score")  # fmt: skip
+    """What the manifest says of the IR that will ship."""
+    threshold, parity = _proof(options, learned, runner, decoder, scored, say)
     health = limits_of([measure(read_image(p.path)) for p in parts.good])
     say(health_words(health))
     return Recipe(
@@ -140,6 +143,43 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         health=health,
         compatible=options.compatible,
     )
+
+
+def _proof(  # noqa: PLR0913, PLR0917
+    options: DetectionOptions,
+    learned: Learned,
+    runner: Runner,
+    decoder: BoxesDecoder,
+    scored: list[Scored],
+    say: Say,
+) -> tuple[Threshold, BoxParity]:
+    """Threshold and parity on one IR."""
+    threshold = put_threshold(options.policy, [], scored)
+    say(threshold_words(threshold))
+    network = torch_network(options.model, learned.file, decoder.labels)
+    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
+    parity = check_boxes(images, network, runner, learned.spec, decoder.labels, threshold.ng_at_or_above)
+    others = f" but on {parity.count_differences}" if parity.count_differences else ""
+    say(f"parity: torch and IR find the same {parity.n_boxes} boxes on {parity.n_images} images{others}, within "
+        f"{parity.max_box_px:.1e} px and {parity.max_score:.1e} of the score")  # fmt: skip
+    return threshold, parity
+
+
+def _variants(  # noqa: PLR0913, PLR0917
+    options: DetectionOptions, parts: Split, learned: Learned, graph: ov.Model, decoder: BoxesDecoder, say: Say
+) -> list[VariantRecipe]:
+    """At the further precisions that were asked for; the held out pictures say how well each decides."""
+
+    def score(runner: Runner) -> list[Scored]:
+        return score_images(runner, [(_label(p), p.path) for p in parts.held_out], f"score {runner.precision}")
+
+    def prove(runner: Runner, scored: list[Scored], say: Say) -> tuple[Threshold, BoxParity]:
+        return _proof(options, learned, runner, decoder, scored, say)
+
+    def calibration() -> Calibration:
+        return calibration_of([p.path for p in parts.learn], learned.spec)
+
+    return variants_of(options.also, graph, decoder, calibration, score, prove, say)
 
 
 def _training(parts: Split, learned: Learned, classes: tuple[str, ...]) -> DetectionTraining:

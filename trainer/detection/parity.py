@@ -32,7 +32,8 @@ def check_boxes(  # noqa: PLR0913, PLR0917 - both sides, and by what they are ju
     """Finds boxes in images of native resolution both ways.
 
     Raises ModelError when one side finds a box above 0.05 that the other does not, an edge is off by more than
-    0.01 px, a score by more than 1e-5, or a verdict flips.
+    0.01 px, a score by more than 1e-5, or a verdict flips. At less than f32 all that is written down alone: its
+    threshold was put on its own scores.
     """
     pairs = [(torch_boxes(network, image, spec, labels), runner.predict(image)) for image in images]
     apart = [distances(want, got.boxes) for want, got in pairs if got.boxes is not None]
@@ -40,7 +41,7 @@ def check_boxes(  # noqa: PLR0913, PLR0917 - both sides, and by what they are ju
     others = sum(differs for _, differs, *_ in apart)
     px, score = (float(np.max(column)) for column in zip(*(one[2:] for one in apart), strict=True))
     is_close = px <= MAX_BOX_PX and score <= MAX_SCORE  # not so when either is NaN, which np.max passes on
-    if flips or others or not is_close:
+    if not np.isfinite([px, score]).all() or (runner.precision == "f32" and (flips or others or not is_close)):
         raise ModelError(
             f"parity: torch and the IR differ: other boxes on {others} of {len(images)} images, "
             f"edges by {px:.1e} px, scores by {score:.1e}, {flips} verdicts flip; at "

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from models.manifest import GOOD, LabelDecoder, Preprocess
+from models.decoder import GOOD, LabelDecoder
+from models.manifest import Preprocess
 from trainer.supervised.networks import new_classifier
 from trainer.supervised.pictures import Picture
 from trainer.supervised.task import behind

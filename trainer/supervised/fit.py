@@ -21,19 +21,20 @@ from models.decoding import decode, outputs_of
 from models.files import sha256_of, whole_folder
 from models.health import limits_of
 from models.images import read_image
-from models.manifest import Preprocess, SupervisedTraining, Weights
+from models.manifest import Parity, Preprocess, SupervisedTraining, Threshold, Weights
 from models.prediction import Image
 from models.preprocess import with_preprocess
 from models.runner import Runner
 from trainer.backbone import find_weights, tensor_of
 from trainer.dataset import Dataset, scan
 from trainer.evaluate import Scored, score_images
-from trainer.export import Recipe, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.export import Recipe, VariantRecipe, package_versions, refuse_existing, save_ir, write_bundle
 from trainer.options import SupervisedFamily, SupervisedOptions
 from trainer.parity import check_parity
 from trainer.pictures import draw_report
 from trainer.pose import measure_pose
 from trainer.proof import health_words, put_threshold, threshold_words
+from trainer.quantize import Calibration, calibration_of
 from trainer.size import spec_for
 from trainer.supervised.augment import strength_for
 from trainer.supervised.learn import Plan, learn
@@ -41,6 +42,7 @@ from trainer.supervised.networks import begin, settle
 from trainer.supervised.pictures import Loaded, Picture, load
 from trainer.supervised.samples import Split, check_masks, split
 from trainer.supervised.task import Task, task_for
+from trainer.variants import refuse_unable_here, variants_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -72,6 +74,7 @@ def fit(options: SupervisedOptions, say: Say) -> None:
     """Trains, measures and exports. Raises MekikiError; then neither bundle nor pictures are left."""
     refuse_existing(options.out)
     refuse_existing(options.report)
+    refuse_unable_here(options.also)
     dataset = scan(options.data, options.limit)
     if options.family == "segmentation":
         check_masks(dataset)
@@ -86,10 +89,12 @@ def fit(options: SupervisedOptions, say: Say) -> None:
         runner = Runner(Path(work) / MODEL_XML, learned.task.decoder, "f32")
         scored = score_images(runner, [(sample.label, sample.path) for sample in parts.held_out], "score")
         recipe = _prove(options, parts, loaded, learned, runner, scored, say)
+    variants = _variants(options, parts, learned, graph, say)
     try:
         with whole_folder(options.report) as pictures:
             _report(pictures, dataset, scored, learned, recipe.threshold.ng_at_or_above)
-        write_bundle(options.out, graph, _golden_images(scored), recipe)  # last: with it the fit is done
+        # Last: with it the fit is done.
+        write_bundle(options.out, graph, _golden_images(scored), recipe, variants=variants)
     except BaseException:
         shutil.rmtree(options.report, ignore_errors=True)
         raise
@@ -152,15 +157,8 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
     scored: list[Scored],
     say: Say,
 ) -> Recipe:
-    """Threshold and parity on the IR that will ship."""
-    threshold = put_threshold(options.policy, [], scored)
-    say(threshold_words(threshold))
-    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
-    network = learned.task.shipped()
-    parity = check_parity(
-        images, lambda image: torch_score(network, image, learned), runner, threshold.ng_at_or_above, _LEAST_SCORE
-    )
-    say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
+    """What the manifest says of the IR that will ship."""
+    threshold, parity = _proof(options, learned, runner, scored, say)
     health = limits_of(loaded.health)
     say(health_words(health))
     return Recipe(
@@ -175,6 +173,39 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
         health=health,
         compatible=options.compatible,
     )
+
+
+def _proof(
+    options: SupervisedOptions, learned: Learned, runner: Runner, scored: list[Scored], say: Say
+) -> tuple[Threshold, Parity]:
+    """Threshold and parity on one IR."""
+    threshold = put_threshold(options.policy, [], scored)
+    say(threshold_words(threshold))
+    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
+    network = learned.task.shipped()
+    parity = check_parity(
+        images, lambda image: torch_score(network, image, learned), runner, threshold.ng_at_or_above, _LEAST_SCORE
+    )
+    say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
+    return threshold, parity
+
+
+def _variants(
+    options: SupervisedOptions, parts: Split, learned: Learned, graph: ov.Model, say: Say
+) -> list[VariantRecipe]:
+    """At the further precisions that were asked for; the held out images say how well each decides."""
+
+    def score(runner: Runner) -> list[Scored]:
+        labelled = [(sample.label, sample.path) for sample in parts.held_out]
+        return score_images(runner, labelled, f"score {runner.precision}")
+
+    def prove(runner: Runner, scored: list[Scored], say: Say) -> tuple[Threshold, Parity]:
+        return _proof(options, learned, runner, scored, say)
+
+    def calibration() -> Calibration:
+        return calibration_of([sample.path for sample in parts.learn], learned.spec)
+
+    return variants_of(options.also, graph, learned.task.decoder, calibration, score, prove, say)
 
 
 def _training(options: SupervisedOptions, parts: Split, loaded: Loaded, learned: Learned) -> SupervisedTraining:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.decoder import GOOD
 from models.errors import DatasetError
-from models.manifest import GOOD
 from trainer.dataset import MASKS, Dataset
 
 _SHARE = 0.2  # held out

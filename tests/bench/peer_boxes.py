@@ -1,0 +1,79 @@
+"""RTMDet-tiny on a box, ours against mmdet in torch: `python -m tests.bench.peer_boxes SIDE`.
+
+From a raw 1024 px frame to boxes, in turns: our IR at each precision, the same in OpenVINO's own loop (the limit), and
+mmdet's own prediction in torch. With the starter weights as they are, fitted to nothing here: AUC says whether all see
+the same, not what a fit is worth. Writes out/bench/peer/boxes-SIDE.json. Needs the shared data.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from models.images import read_image
+from models.manifest import BoxesDecoder
+from models.precision import cpu_has_bf16
+from models.prediction import Image
+from models.runner import Runner
+from tests.bench.race import Row, aucs, bare, folder_of, times_of, written
+from tests.shared import find_shared
+from trainer.backbone import STARTER
+from trainer.dataset import Dataset, scan
+from trainer.detection.config import SCORE_FLOOR, letterbox_spec
+from trainer.detection.graph import export, new_network, torch_network
+from trainer.detection.reference import torch_boxes
+from trainer.detection.weights import write_start
+from trainer.export import save_ir
+
+MODEL, CLASSES, ROUNDS, TORCH_FRAMES = "rtmdet-tiny", ("defect",), 3, 8
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side_px", type=int)
+    side_px = parser.parse_args().side_px
+    if (shared := find_shared()) is None:
+        print("no shared data here (../shared or MEKIKI_SHARED): nothing measured")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measured(scan(shared / "data/mvtec_screw"), side_px, Path(folder))
+    out = folder_of("peer") / f"boxes-{side_px}.json"
+    out.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n", encoding="utf-8")
+    print(written(rows), flush=True)
+    return 0
+
+
+def measured(dataset: Dataset, side_px: int, work: Path) -> list[Row]:
+    """Every way at one size."""
+    frames = [read_image(path) for path in dataset.test_good]
+    spec = letterbox_spec(side_px)
+    weights = write_start(STARTER / f"{MODEL}.pth", new_network(MODEL, len(CLASSES)), work / "weights.pth")
+    model_xml = work / "model.xml"
+    save_ir(export(MODEL, weights, CLASSES, spec, work), model_xml)
+    decoder = BoxesDecoder(kind="boxes", labels=CLASSES, score_floor=SCORE_FLOOR)
+    precisions = ("f32", "bf16") if cpu_has_bf16() else ("f32",)
+    ours = {precision: Runner(model_xml, decoder, precision) for precision in precisions}
+    ways: dict[tuple[str, str], Callable[[Image], object]] = {
+        **{("ours", name): runner.predict for name, runner in ours.items()},
+        **{("limit", name): bare(runner, frames[0]) for name, runner in ours.items()},
+    }
+    ms = times_of({str(name): run for name, run in ways.items()}, frames, ROUNDS)
+    auc = {
+        name: aucs(lambda image, runner=runner: runner.predict(image).score, dataset) for name, runner in ours.items()
+    }
+    rows = [
+        Row("RTMDet", kind, name, side_px, None, *ms[str((kind, name))], auc[name] if kind == "ours" else {})
+        for kind, name in ways
+    ]
+    network = torch_network(MODEL, weights, CLASSES)
+
+    def score(image: Image) -> float:
+        return float(torch_boxes(network, image, spec, CLASSES).scores.max(initial=0))
+
+    torch_ms = times_of({"torch": score}, frames[:TORCH_FRAMES], 1)["torch"]
+    return [*rows, Row("RTMDet", "torch", "f32", side_px, None, *torch_ms, aucs(score, dataset))]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,140 @@
+"""The one door to eight bits: what is quantised, what is reverted, and who decides."""
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as op
+
+from models.errors import ModelError
+from models.manifest import Decision, Preprocess
+from models.preprocess import with_preprocess
+from trainer.quantize import (
+    MOST_AUC,
+    Calibration,
+    Tried,
+    decision_of,
+    few_of,
+    groups_of,
+    holds,
+    quantize,
+    quantized,
+    shrunk,
+)
+
+SPEC = Preprocess(height_px=32, width_px=48, mean_rgb=(9, 99, 0), std_rgb=(50, 60, 70))
+LAYERS = ("first", "second", "third", "fourth")
+GOOD = Decision(auc=0.9, recall=0.5)
+
+
+@pytest.fixture(scope="module")
+def graph() -> ov.Model:
+    """A frame in, four layers, and a pooled map that nobody shall quantise."""
+    rng, image = np.random.default_rng(0), op.parameter([1, 3, 32, 48], np.float32, name="image")
+    image.output(0).set_names({"frame"})
+    seen, channels = image, 3
+    for name in LAYERS:
+        weights = op.constant(rng.standard_normal((8, channels, 3, 3)).astype(np.float32) / 4)
+        layer = op.convolution(seen, weights, [1, 1], [1, 1], [1, 1], [1, 1], name=name)
+        seen, channels = op.relu(op.add(layer, np.full((1, 8, 1, 1), 0.1, np.float32))), 8
+    return with_preprocess(ov.Model([op.avg_pool(seen, [4, 4], [0, 0], [0, 0], [4, 4], True)], [image], "net"), SPEC)
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    images = [np.random.default_rng(key).integers(0, 256, (32, 48, 3), np.uint8) for key in range(4)]
+    return Calibration(images, ["0" * 63 + str(key % 2) for key in range(4)])
+
+
+def rounded_in(graph: ov.Model) -> list[str]:
+    """The layers whose pictures come quantised."""
+    layers = [node for node in graph.get_ordered_ops() if node.get_friendly_name() in LAYERS]
+    return [
+        node.get_friendly_name() for node in layers if node.input_value(0).get_node().get_type_name() == "FakeQuantize"
+    ]
+
+
+def test_all_layers_are_quantised_and_neither_the_frame_before_them_nor_the_map_behind(graph, calibration):
+    made = quantize(graph, calibration.images)
+    assert rounded_in(made) == list(LAYERS)
+    kinds = [node.get_type_name() for node in made.get_ordered_ops() if node.get_type_name() != "Constant"]
+    assert "FakeQuantize" not in kinds[: kinds.index("Transpose")]
+    assert "FakeQuantize" not in kinds[kinds.index("AvgPool") - 1 :]
+    assert rounded_in(graph) == []
+
+
+def test_what_is_quantised_says_nearly_what_it_said(graph, calibration):
+    image = calibration.images[0][None]
+    want, got = (
+        ov.Core().compile_model(one, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image)[0]
+        for one in (graph, quantize(graph, calibration.images))
+    )
+    assert 0 < np.abs(got - want).max() < 0.1 * np.abs(want).max()
+
+
+def test_where_all_layers_decide_as_well_none_is_reverted_and_the_record_says_what_was_done(graph, calibration):
+    said = []
+    made, record = quantized(graph, calibration, lambda one: Tried(rounded_in(one), GOOD), GOOD, said.append)
+    assert made == list(LAYERS)
+    assert (record.kept, record.before, record.after) == ((), GOOD, GOOD)
+    assert record.images == ("0" * 64, "0" * 63 + "1")
+    assert said == ["int8: AUC 0.900 -> 0.900, recall 0.50 -> 0.50 on the calibration split; all 4 layers quantised"]
+
+
+def test_a_layer_that_costs_decisions_stays_as_it_was_and_it_alone(graph, calibration):
+    def try_(one):
+        hurts = "third" in rounded_in(one)
+        return Tried(rounded_in(one), Decision(auc=0.7 if hurts else 0.898, recall=0.5))
+
+    made, record = quantized(graph, calibration, try_, GOOD, lambda _: None)
+    assert made == ["first", "second", "fourth"]
+    assert (record.kept, record.after.auc) == (("third",), 0.898)
+
+
+def test_layers_that_cost_decisions_only_together_are_reverted_together_the_most_helpful_first(graph, calibration):
+    def try_(one):
+        names = rounded_in(one)
+        lost = 0.1 * ("second" in names) + 0.06 * ("fourth" in names)
+        return Tried(names, Decision(auc=0.9 - lost, recall=0.5))
+
+    made, record = quantized(graph, calibration, try_, GOOD, lambda _: None)
+    assert made == ["first", "third"]
+    assert record.kept == ("second", "fourth")
+
+
+def test_where_nothing_helps_int8_is_left_out_and_a_person_is_told(graph, calibration):
+    said, bad = [], Decision(auc=0.5, recall=0.5)
+    assert quantized(graph, calibration, lambda _: Tried(None, bad), GOOD, said.append) is None
+    assert said == ["WARNING: int8 is left out: with no layers that matter quantised it decides as well as before"]
+
+
+def test_a_graph_without_layers_is_refused():
+    image = op.parameter([1, 3, 4, 4], np.float32)
+    with pytest.raises(ModelError, match="the graph has no layer with weights; leave it out of --also"):
+        groups_of(ov.Model([op.relu(image)], [image], "none"))
+
+
+@pytest.mark.parametrize(
+    ("auc", "recall", "is_kept"),
+    [(1, 1, True), (0.9 - 0.9 * MOST_AUC, 0.5, True), (0.9 - 1.1 * MOST_AUC, 1, False), (1, 0.47, False)],
+)
+def test_a_decision_holds_while_neither_auc_nor_recall_is_lost(auc, recall, is_kept):
+    assert holds(GOOD, Decision(auc=auc, recall=recall)) == is_kept
+
+
+def test_without_defects_there_is_nothing_to_lose():
+    nothing = decision_of([1.0, 2.0, 3.0], [])
+    assert nothing == Decision(auc=None, recall=None)
+    assert holds(nothing, nothing)
+    assert not holds(GOOD, nothing)
+
+
+def test_recall_is_counted_at_the_threshold_that_good_scores_give():
+    good = [1.0, 1.1, 0.9, 1.05, 0.95, 1.0, 1.02, 0.98]
+    assert decision_of(good, [9.0, 1.03, 8.0, 7.0]) == Decision(auc=1 - 2 / 32, recall=0.75)
+
+
+def test_few_pictures_of_many_are_taken_evenly_and_none_is_larger_than_the_network_sees_it():
+    assert few_of(3) == [0, 1, 2]
+    assert (few_of(1000)[0], few_of(1000)[-1], len(few_of(1000))) == (0, 999, 48)
+    assert shrunk(np.zeros((64, 192, 3), np.uint8), SPEC).shape == (16, 48, 3)
+    assert shrunk(np.zeros((20, 30, 3), np.uint8), SPEC).shape == (20, 30, 3)

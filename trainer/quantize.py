@@ -1,0 +1,201 @@
+"""Makes eight-bit graphs by NNCF, and leaves in higher precision what the decisions need. One door for all families.
+
+All layers are tried first. Where that costs decisions on the calibration split, groups of neighbouring layers are
+reverted one at a time, and then together, the most helpful first, until the decisions are back. What a tensor is off by
+is never asked: how well good and bad are told apart is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import cv2
+import numpy as np
+
+from models.errors import ModelError
+from models.files import sha256_of
+from models.images import read_image
+from models.manifest import Decision, Preprocess, Quantization, Sha256
+from models.prediction import Image
+from models.scoring import judge
+from trainer.evaluate import figures
+from trainer.threshold import normal_quantile
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+MOST_AUC, MOST_RECALL = 0.005, 0.02  # that the decision may lose
+_GROUPS = 6  # that may be reverted: the first layer, and neighbours among the others
+_MOST_IMAGES = 48
+_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried(Generic[T]):
+    """What was made of one graph, and how well it decides."""
+
+    made: T
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Pictures as the graph gets them, all of which were learned from, and the hashes of their files."""
+
+    images: Sequence[Image]
+    sha256s: Sequence[Sha256]
+
+
+def calibration_of(paths: Sequence[Path], spec: Preprocess) -> Calibration:
+    """Of pictures that were learned from as they are."""
+    few = [paths[index] for index in few_of(len(paths))]
+    return Calibration([shrunk(read_image(path), spec) for path in few], [sha256_of(path) for path in few])
+
+
+def few_of(count: int) -> list[int]:
+    """Indices of enough pictures to see how far numbers reach."""
+    return sorted(set(np.linspace(0, count - 1, _MOST_IMAGES).astype(int).tolist()))
+
+
+def shrunk(image: Image, spec: Preprocess) -> Image:
+    """No larger than the network sees it: NNCF runs a graph for frames of any size, whose resize takes its time."""
+    scale = max(spec.height_px, spec.width_px) / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def decision_of(good: Sequence[float], bad: Sequence[float], ng_at_or_above: float | None = None) -> Decision:
+    """AUC, and recall at that threshold, or else at the one that the good scores give."""
+    if not good or not bad:
+        return Decision(auc=None, recall=None)
+    limit = normal_quantile(good).ng_at_or_above if ng_at_or_above is None else ng_at_or_above
+    caught = sum(judge(score, limit)[0] == "ng" for score in bad)
+    return Decision(auc=figures(good, bad, limit)["roc_auc"], recall=caught / len(bad))
+
+
+def holds(before: Decision, after: Decision) -> bool:
+    """Whether as much is told apart as before, within what may be lost."""
+    if before.auc is None or before.recall is None or after.auc is None or after.recall is None:
+        return before == after
+    return after.auc >= before.auc - MOST_AUC and after.recall >= before.recall - MOST_RECALL
+
+
+def quantized(
+    graph: ov.Model,
+    calibration: Calibration,
+    try_: Callable[[ov.Model], Tried[T]],
+    before: Decision,
+    say: Say,
+) -> tuple[T, Quantization] | None:
+    """What `try_` makes of `graph` with as many layers quantised as decide like `before`, or None where none do.
+
+    `graph` takes frames, uint8 (1, H, W, 3), and stays as it is.
+    """
+    groups = groups_of(graph)
+    found, kept = _search(groups, lambda names: try_(quantize(graph, calibration.images, names)), before)
+    if found is None:
+        say("WARNING: int8 is left out: with no layers that matter quantised it decides as well as before")
+        return None
+    say(f"int8: {_words(before, found.decision)}; {_kept_words(len(kept), sum(map(len, groups)))}")
+    record = Quantization(
+        method="post-training, symmetric, bias corrected; layers reverted by the decision",
+        nncf=version("nncf"),
+        images=tuple(dict.fromkeys(calibration.sha256s)),
+        kept=tuple(kept),
+        before=before,
+        after=found.decision,
+    )
+    return found.made, record
+
+
+def _search(
+    groups: Sequence[Sequence[str]], try_: Callable[[Sequence[str]], Tried[T]], before: Decision
+) -> tuple[Tried[T] | None, list[str]]:
+    if holds(before, (found := try_([])).decision):
+        return found, []
+    alone = [try_(names) for names in groups]
+    order = sorted(range(len(groups)), key=lambda index: _rank(alone[index].decision), reverse=True)
+    if holds(before, alone[order[0]].decision):
+        return alone[order[0]], list(groups[order[0]])
+    for count in range(2, len(groups)):
+        kept = [name for index in sorted(order[:count]) for name in groups[index]]
+        if holds(before, (found := try_(kept)).decision):
+            return found, kept
+    return None, []
+
+
+def _rank(decision: Decision) -> tuple[float, float]:
+    return decision.auc or 0.0, decision.recall or 0.0
+
+
+def groups_of(graph: ov.Model) -> list[list[str]]:
+    """The layers with weights, by their names in the order of the graph: the first alone, then neighbours together."""
+    names = [node.get_friendly_name() for node in graph.get_ordered_ops() if node.get_type_name() in _WEIGHTED]
+    if not names:
+        raise ModelError("int8: the graph has no layer with weights; leave it out of --also")
+    rest = np.array_split(np.array(names[1:], object), min(_GROUPS - 1, max(1, len(names) - 1)))
+    return [names[:1], *(group.tolist() for group in rest if len(group))]
+
+
+def quantize(graph: ov.Model, images: Sequence[Image], kept: Sequence[str] = ()) -> ov.Model:
+    """A quantised copy, but for the layers in `kept`, and what lies before the first layer or behind the last."""
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # it draws bars on both
+        import nncf
+
+        nncf.set_log_level(logging.ERROR)
+        made: ov.Model = nncf.quantize(
+            graph,
+            nncf.Dataset([image[None] for image in images]),
+            subset_size=len(images),
+            ignored_scope=nncf.IgnoredScope(names=[*_outside(graph), *kept], validate=False),
+        )
+    return made
+
+
+def _outside(graph: ov.Model) -> list[str]:
+    """What prepares a frame, and what is made of the last layers: ranges there say nothing, or are known exactly."""
+    nodes = graph.get_ordered_ops()
+    behind, before = _reached(nodes, forward=True), _reached(nodes[::-1], forward=False)
+    inside = (behind & before) | {node.get_friendly_name() for node in nodes if node.get_type_name() in _WEIGHTED}
+    skipped = {"Parameter", "Constant", "Result"}
+    names = [node.get_friendly_name() for node in nodes if node.get_type_name() not in skipped]
+    return [name for name in names if name not in inside]
+
+
+def _reached(nodes: Sequence[ov.Node], forward: bool) -> set[str]:
+    """Names of the nodes that a layer with weights leads to, or, backward, that lead to one."""
+    found: set[str] = set()
+    for node in nodes:
+        beside = (
+            [value.get_node() for value in node.input_values()]
+            if forward
+            else [target.get_node() for output in node.outputs() for target in output.get_target_inputs()]
+        )
+        if any(one.get_friendly_name() in found or one.get_type_name() in _WEIGHTED for one in beside):
+            found.add(node.get_friendly_name())
+    return found
+
+
+def _words(before: Decision, after: Decision) -> str:
+    """For a person."""
+    if after.auc is None or before.auc is None:
+        return "no defects in the calibration split tell what it costs"
+    return (
+        f"AUC {before.auc:.3f} -> {after.auc:.3f}, recall {before.recall:.2f} -> {after.recall:.2f} on the "
+        "calibration split"
+    )
+
+
+def _kept_words(kept: int, layers: int) -> str:
+    return f"all {layers} layers quantised" if not kept else f"{layers - kept} of {layers} layers quantised"

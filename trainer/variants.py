@@ -1,0 +1,108 @@
+"""Further precisions of a fit: each has its own graph, scored, with its own threshold and proof of parity."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.bundle import MODEL_XML
+from models.manifest import BoxParity, Decision, Decoder, Parity, Precision, Quantization, Threshold
+from models.precision import refuse_unable
+from models.runner import Runner
+from models.variant import arithmetic_of
+from trainer.evaluate import Scored
+from trainer.export import VariantRecipe, save_ir
+from trainer.quantize import Calibration, Say, Tried, decision_of, quantized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import openvino as ov
+
+Proof = tuple[Threshold, Parity | BoxParity]
+
+
+def refuse_unable_here(precisions: Sequence[Precision]) -> None:
+    """Raises ModelError where this machine does not compute one of them: nothing could be measured at it."""
+    for precision in precisions:
+        refuse_unable("CPU", arithmetic_of(precision))
+
+
+def proven(
+    graph: ov.Model,
+    precision: Precision,
+    run: Callable[[Path], Runner],
+    prove: Callable[[Runner], Proof],
+    quantization: Quantization | None = None,
+) -> VariantRecipe:
+    """The variant with the threshold and parity that `prove` finds on its IR, which `run` runs."""
+    with saved(graph) as path:
+        threshold, parity = prove(run(path))
+    return VariantRecipe(graph, precision, threshold, parity, quantization=quantization)
+
+
+@contextmanager
+def saved(graph: ov.Model) -> Iterator[Path]:
+    """The IR as files, for a while."""
+    with tempfile.TemporaryDirectory(prefix="mekiki-") as work:
+        save_ir(graph, Path(work) / MODEL_XML)
+        yield Path(work) / MODEL_XML
+
+
+def variants_of(  # noqa: PLR0913, PLR0917
+    precisions: Sequence[Precision],
+    graph: ov.Model,
+    decoder: Decoder,
+    calibration: Callable[[], Calibration],
+    score: Callable[[Runner], list[Scored]],
+    prove: Callable[[Runner, list[Scored], Say], Proof],
+    say: Say,
+) -> list[VariantRecipe]:
+    """Of a network whose graph is the same at each precision, but for the layers that int8 has quantised.
+
+    `score` runs the calibration split, which holds good images and defects; `prove` puts the threshold on its scores.
+    """
+    found = (_variant(name, graph, decoder, calibration, score, prove, at(name, say)) for name in precisions)
+    return [one for one in found if one is not None]
+
+
+def _variant(  # noqa: PLR0913, PLR0917
+    precision: Precision,
+    graph: ov.Model,
+    decoder: Decoder,
+    calibration: Callable[[], Calibration],
+    score: Callable[[Runner], list[Scored]],
+    prove: Callable[[Runner, list[Scored], Say], Proof],
+    say: Say,
+) -> VariantRecipe | None:
+    made = _quantized(graph, decoder, calibration(), score, say) if precision == "int8" else (graph, None)
+    if made is None:
+        return None
+    return proven(
+        made[0],
+        precision,
+        lambda path: Runner(path, decoder, precision),
+        lambda runner: prove(runner, score(runner), say),
+        made[1],
+    )
+
+
+def at(precision: Precision, say: Say) -> Say:
+    """Says of which precision it speaks."""
+    return lambda text: say(f"{precision}: {text.removeprefix(f'{precision}: ')}")
+
+
+def _quantized(
+    graph: ov.Model, decoder: Decoder, calibration: Calibration, score: Callable[[Runner], list[Scored]], say: Say
+) -> tuple[ov.Model, Quantization] | None:
+    def decision(one: ov.Model, precision: Precision) -> Decision:
+        with saved(one) as path:
+            scored = score(Runner(path, decoder, precision))
+        good, bad = ([item.score for item in scored if (item.label == "good") is flag] for flag in (True, False))
+        return decision_of(good, bad)
+
+    before = decision(graph, "f32")
+    return quantized(graph, calibration, lambda one: Tried(one, decision(one, "int8")), before, say)
