@@ -39,9 +39,10 @@ from trainer.size import spec_for
 
 GOOD = 20
 PLAIN = Augmentation(angles_deg=(0.0,), shift=0, brightness=0)
-UPRIGHT = ((256, 320, 384, 448, 512), (500, 2_000, 10_000), (None, 128))
-WHOLE = ((256, 384), (1_638, 8_000), (None, 128, 64))
-EXPENSIVE = ((512,), (24_000,), (None,))
+BOTH: tuple[Precision, ...] = ("f32", "bf16")
+UPRIGHT = ((256, 320, 384, 448, 512), (500, 2_000, 10_000), (None, 128), BOTH)
+WHOLE = ((256, 384), (1_638, 8_000), (None, 64), BOTH)
+EXPENSIVE = ((512,), (24_000,), (None,), BOTH[:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def main() -> int:
     if (shared := find_shared()) is None:
         print("no shared data here (../shared or MEKIKI_SHARED): nothing measured")
         return 0
-    name, grids = ("whole", (WHOLE, EXPENSIVE)) if wanted.whole else ("upright", (UPRIGHT,))
+    name, grids = ("whole", (EXPENSIVE, WHOLE)) if wanted.whole else ("upright", (UPRIGHT,))
     out = folder_of("curve") / f"{name}.json"
     sizes = wanted.sizes or [size for grid in grids for size in grid[0]]
     kept = [Point(**one) for one in json.loads(out.read_text())] if wanted.sizes and out.exists() else []
@@ -101,12 +102,17 @@ def _read(shared: Path, upright: str) -> Screws:
     return Screws(looks, [looks.see(image) for image in good], tests, weights)
 
 
-def _points(
-    screws: Screws, wanted: Sequence[int], sizes: Sequence[int], banks: Sequence[int], widths: Sequence[int | None]
+def _points(  # noqa: PLR0913, PLR0917 - one for each axis
+    screws: Screws,
+    wanted: Sequence[int],
+    sizes: Sequence[int],
+    banks: Sequence[int],
+    widths: Sequence[int | None],
+    precisions: Sequence[Precision],
 ) -> Iterator[Point]:
     for size_px in (size for size in sizes if size in wanted):
         for width in widths:
-            for precision in ("f32", "bf16") if cpu_has_bf16() else ("f32",):
+            for precision in (one for one in precisions if one == "f32" or cpu_has_bf16()):
                 yield from _banks(screws, size_px, width, precision, banks)
 
 
