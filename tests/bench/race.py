@@ -64,11 +64,10 @@ def _seconds_of(run: Callable[[Image], object], frame: Image) -> float:
 
 def bare(runner: Runner, frame: Image) -> Callable[[Image], object]:
     """OpenVINO's loop on what the runner compiled: the same memory again and again, and nobody reads the result."""
-    runner.predict(frame)
-    view = frame if runner._upright is None else runner._upright.view(frame).image
-    request = runner.twin()._request(*view.shape[:2])
     import openvino as ov
 
+    view = frame if runner._upright is None else runner._upright.view(frame).image
+    request = runner.twin()._request(*view.shape[:2])
     request.set_input_tensor(ov.Tensor(view[None].copy()))
     return lambda _: request.infer()
 
