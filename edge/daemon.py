@@ -10,7 +10,7 @@
     replay, journal   verdicts again for who missed them; checkpoints
     swap              prepares a new active version of a store
     evidence, pictures, zap, metrics
-    device            during the start: loads OpenVINO while cameras open
+    device            while cameras open: loads OpenVINO, compiles
 
 At a stop the cameras end first, then what waits is judged and published, then the disk and the bus
 get theirs. All of it takes at most STOP_DEADLINE_S.
@@ -30,6 +30,7 @@ from prometheus_client import CollectorRegistry
 from edge.bus import Bus
 from edge.capture import Capture
 from edge.config import Settings
+from edge.early import Early
 from edge.engine import BusyError, Engine, HangError
 from edge.evidence import Evidence
 from edge.garbage import Garbage
@@ -48,13 +49,13 @@ from edge.signals import Signals
 from edge.sockets import bind, open_context
 from edge.startup import (
     StoppedError,
+    check_model,
     count_start,
     load_bundles,
     load_models,
-    meeting_device,
     model_path,
     open_cameras,
-    ready_model,
+    warm_model,
     withdraw_unfit,
 )
 from edge.swap import Swap
@@ -112,10 +113,10 @@ class Daemon:
         ]
         for capture in self._captures:
             stack.callback(capture.close)
-        with meeting_device(settings):
+        with Early(settings, bundles) as early:
             self._sizes = open_cameras(self._captures, lambda: self._signals.came is not None)
         count_start(settings)
-        return load_models(settings, bundles, self._sizes)
+        return load_models(settings, bundles, self._sizes, early.checked)
 
     def _assemble(self, models: dict[str, Model]) -> None:
         settings = self._settings
@@ -177,12 +178,17 @@ class Daemon:
         swap = Swap(self._engine, self.metrics, self._stop)
         for store in stores:
             cameras = [name for name, (path, _) in places.items() if path == store]
-            model = partial(ready_model, settings, store, self._sizes, lanes=len(self._engine.lanes))
+            model = partial(self._model, store)
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
             trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation)
             swap.follow(followed, cameras, digest, model, trial)
         return swap
+
+    def _model(self, store: Path, bundle: Bundle) -> Model:
+        """Of a version that comes into force while we run. Thread `swap`."""
+        checked = check_model(self._settings, store, bundle)
+        return warm_model(self._settings, store, self._sizes, checked, len(self._engine.lanes))
 
     def _beat(self, seqs: Mapping[str, int]) -> Heartbeat:
         """Called by the publisher."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from edge.config import InferenceConfig
@@ -13,6 +13,7 @@ from models.runner import Runner
 
 _RECENT = 64  # inferences that the expectation rests on
 _FADE = 0.9
+_MEASURED = 3  # where no golden image has that size
 Size = tuple[int, int]  # (height, width) of a frame in pixels
 
 
@@ -50,37 +51,53 @@ class Model:
         return f"bundle {self.bundle.digest[:12]} on {runner.device} at {runner.precision}"
 
 
-def prepare(  # noqa: PLR0913, PLR0917
-    bundle: Bundle,
-    device: str,
-    config: InferenceConfig,
-    sizes: Iterable[Size],
-    lanes: int | None = None,
-    cache: Cache | None = None,
-) -> Model:
-    """Compiles, checks the golden images, and warms every lane for the frame sizes to come.
+@dataclass(frozen=True, eq=False, slots=True)
+class Checked:
+    """A bundle that runs on this device and judges its golden images as it must."""
 
-    Without `lanes` there are as many as the settings say, else as the device wants. Raises ModelError.
-    """
+    bundle: Bundle
+    runner: Runner
+    took_s: dict[Size, list[float]]  # by each golden image, after its graph was compiled
+
+
+def check(bundle: Bundle, device: str, config: InferenceConfig, cache: Cache | None = None) -> Checked:
+    """Compiles it for its golden images, and asks them. Raises ModelError."""
     runner = Runner.of(bundle, device, config.hint, cache)
     took_s = check_golden(bundle, runner).took_s
-    spec = bundle.manifest.preprocess
+    return Checked(bundle, runner, {size: times_s[1:] for size, times_s in took_s.items()})
+
+
+def warm(checked: Checked, config: InferenceConfig, sizes: Iterable[Size], lanes: int | None = None) -> Model:
+    """Warms every lane for the frame sizes to come. Raises ModelError.
+
+    Without `lanes` there are as many as the settings say, else as the device wants.
+    """
+    runner, spec = checked.runner, checked.bundle.manifest.preprocess
     wanted = sorted(set(sizes)) or [(spec.height_px, spec.width_px)]
     lanes = lanes or config.requests or runner.wanted_requests(*wanted[0])
-    model = Model(bundle, (runner, *(runner.twin() for _ in range(lanes - 1))), Pace())
+    model = Model(checked.bundle, (runner, *(runner.twin() for _ in range(lanes - 1))), Pace())
     for lane in model.runners:
         for size in wanted:
-            if lane is not runner or size not in took_s:  # golden images are of native size: they have warmed it
+            if lane is not runner or size not in checked.took_s:  # golden images are of native size: they warmed it
                 lane.warm_up(*size)
-    _measure(model, wanted[-1], took_s.get(wanted[-1], [])[1:])
+    _measure(model, wanted[-1], checked.took_s.get(wanted[-1], []))
     return model
 
 
-def _measure(model: Model, size: Size, took_s: list[float]) -> None:
+def prepare(
+    bundle: Bundle, device: str, config: InferenceConfig, sizes: Iterable[Size], lanes: int | None = None
+) -> Model:
+    """Compiles, checks the golden images, and warms. Raises ModelError."""
+    return warm(check(bundle, device, config), config, sizes, lanes)
+
+
+def _measure(model: Model, size: Size, took_s: Sequence[float]) -> None:
     """The first part needs an expectation too."""
-    for _ in range(0 if took_s else 3):
-        started_s = time.perf_counter()
-        model.runners[0].warm_up(*size)
-        took_s.append(time.perf_counter() - started_s)
-    for one_s in took_s:
+    for one_s in took_s or [_took_s(model, size) for _ in range(_MEASURED)]:
         model.pace.took(one_s)
+
+
+def _took_s(model: Model, size: Size) -> float:
+    started_s = time.perf_counter()
+    model.runners[0].warm_up(*size)
+    return time.perf_counter() - started_s

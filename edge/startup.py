@@ -3,19 +3,16 @@
 Runs on the main thread, before any other is started.
 """
 
-import contextlib
 import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from edge.camera_config import CameraConfig
 from edge.capture import Capture
 from edge.config import Settings
-from edge.model import Model, Size, prepare
+from edge.model import Checked, Model, Size, check, warm
 from edge.qualified import budget_of, cache_of, qualified
 from models.bundle import Bundle, open_bundle
-from models.device import find_device
 from models.errors import BundleError, CameraError, ConfigError, MekikiError
 from models.gate import Gate
 from models.store import Store
@@ -110,47 +107,42 @@ def _count_start(store: Store) -> None:
 
 
 def load_models(
-    settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None]
+    settings: Settings, bundles: Mapping[Path, Bundle], sizes: Mapping[str, Size | None], early: Mapping[Path, Checked]
 ) -> dict[str, Model]:
     """A model for every camera, by name; cameras that name the same bundle or store share one.
 
-    `sizes` are those of the frames to come, None where a camera cannot tell. Raises as `ready_model`.
+    `sizes` are those of the frames to come, None where a camera cannot tell; `early` has what is checked already.
+    Raises as `check_model`.
     """
     models: dict[Path, Model] = {}
     lanes = settings.inference.requests
     for path, bundle in bundles.items():
-        models[path] = ready_model(settings, path, sizes, bundle, lanes)
+        checked = early.get(path) or check_model(settings, path, bundle)
+        models[path] = warm_model(settings, path, sizes, checked, lanes)
         lanes = len(models[path].runners)  # all models share the lanes
     return {camera.name: models[model_path(settings, camera)[0]] for camera in settings.camera}
 
 
-def ready_model(
-    settings: Settings, path: Path, sizes: Mapping[str, Size | None], bundle: Bundle, lanes: int | None
+def check_model(settings: Settings, path: Path, bundle: Bundle) -> Checked:
+    """A bundle from `path` at a precision that is qualified on this box. Raises ModelError, BundleError."""
+    chosen = qualified(bundle, settings, budget_of(settings, _cameras_of(settings, path)))
+    return check(chosen, settings.device, settings.inference, cache_of(settings))
+
+
+def warm_model(
+    settings: Settings, path: Path, sizes: Mapping[str, Size | None], checked: Checked, lanes: int | None
 ) -> Model:
-    """A model of a bundle from `path`, at a precision that is qualified on this box. Raises ModelError, BundleError."""
-    names = [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
-    chosen = qualified(bundle, settings, budget_of(settings, names))
-    known = {size for name in names if (size := sizes[name]) is not None}
-    model = prepare(chosen, settings.device, settings.inference, known, lanes, cache_of(settings))
+    """Ready for the frames of the cameras that are judged by it. Raises ModelError."""
+    known = {size for name in _cameras_of(settings, path) if (size := sizes[name]) is not None}
+    model = warm(checked, settings.inference, known, lanes)
     for words in model.runners[0].deviations:
         _log.warning("%s: %s", model.name, words)
     return model
 
 
-@contextlib.contextmanager
-def meeting_device(settings: Settings) -> Iterator[None]:
-    """Loads OpenVINO and its plugin while cameras open. What is wrong with the device is told later."""
-
-    def meet() -> None:
-        with contextlib.suppress(MekikiError):
-            find_device(settings.device)
-
-    thread = threading.Thread(target=meet, name="device", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+def _cameras_of(settings: Settings, path: Path) -> list[str]:
+    """The names of those that are judged by what lies there."""
+    return [camera.name for camera in settings.camera if model_path(settings, camera)[0] == path]
 
 
 class StoppedError(MekikiError):

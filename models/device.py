@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _TOPOLOGY: Final = Path("/sys/devices/system/cpu")
 _DRIVERS: Final = ("GPU_DRIVER_VERSION", "NPU_DRIVER_VERSION")  # a CPU has none
+_ASKED: Final = {"GPU": "FULL_DEVICE_NAME", "NPU": "NPU_DRIVER_VERSION"}  # of a plugin, why it finds no device
 
 
 @functools.cache
@@ -62,19 +63,31 @@ def kind_of(name: str) -> str:
     return name.split(".", maxsplit=1)[0]
 
 
-def physical_cores() -> int:
-    """That this process may use: two threads of one core count once."""
-    return len({_core_of(cpu) for cpu in os.sched_getaffinity(0)})
+def physical_cores(topology: Path = _TOPOLOGY) -> int:
+    """That this process may use: two threads of one core count once, and of two kinds of core only the quick one."""
+    cpus = os.sched_getaffinity(0)
+    quick = cpus & _quick_ones(topology)
+    return len({_core_of(topology, cpu) for cpu in quick or cpus})
 
 
 def short(error: Exception) -> str:
-    """The last line that says something: OpenVINO's messages start with source positions."""
+    """The last line that says something: OpenVINO's messages start with source positions, and with files of its own."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+    return lines[-1].rpartition('.so": ')[2][:200] if lines else type(error).__name__
 
 
-def _core_of(cpu: int) -> tuple[str, ...]:
-    folder = _TOPOLOGY / f"cpu{cpu}" / "topology"
+def _quick_ones(topology: Path) -> set[int]:
+    """Where Linux tells two kinds of core apart, as "0-7,16"; nothing else."""
+    try:
+        text = (topology.parent.parent / "cpu_core" / "cpus").read_text(encoding="ascii").strip()
+        ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
+    except (OSError, ValueError):
+        return set()
+    return {cpu for first, *last in ends for cpu in range(first, (last or [first])[0] + 1)}
+
+
+def _core_of(topology: Path, cpu: int) -> tuple[str, ...]:
+    folder = topology / f"cpu{cpu}" / "topology"
     try:
         return tuple((folder / name).read_text(encoding="ascii").strip() for name in ("physical_package_id", "core_id"))
     except OSError:
@@ -89,10 +102,10 @@ def _driver(name: str) -> str | None:
 
 def _excuse(name: str) -> str | None:
     """Why a plugin that OpenVINO knows finds no device; None for what it does not know."""
-    if kind_of(name) not in ("GPU", "NPU"):
-        return None
     try:
-        core().get_property(kind_of(name), "FULL_DEVICE_NAME")
+        core().get_property(kind_of(name), _ASKED[kind_of(name)])
+    except KeyError:
+        return None
     except RuntimeError as error:
-        return short(error).rpartition("libs/")[2]
+        return short(error)
     return None

@@ -42,6 +42,9 @@ def _add_evaluate(subs: object) -> None:
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that `fit` wrote")
     evaluate.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder with good parts and defects")
     evaluate.add_argument("--defects", default="", metavar="NAME,...", help="only these kinds of defect (all)")
+    evaluate.add_argument(
+        "--precision", choices=("f32", "f16", "bf16", "int8"), help="one of those that the bundle holds (its main one)"
+    )
     evaluate.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -98,7 +101,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from trainer.evaluate import evaluate, in_words
 
     names = [name for name in arguments.defects.split(",") if name]
-    found = evaluate(open_bundle(arguments.bundle), scan(arguments.data), names)
+    bundle = open_bundle(arguments.bundle)
+    bundle = bundle if arguments.precision is None else bundle.at(arguments.precision)
+    found = evaluate(bundle, scan(arguments.data), names)
     print(json.dumps(found, indent=2) if arguments.json else in_words(found))
     return DONE
 

@@ -107,7 +107,7 @@ def quantized(
     if found is None:
         say("WARNING: int8 is left out: with no layers that matter quantised it decides as well as before")
         return None
-    say(f"int8: {words(before, found.decision)}; {_kept_words(len(kept), sum(map(len, groups)))}")
+    say(f"int8: {_words(before, found.decision)}; {_kept_words(len(kept), sum(map(len, groups)))}")
     record = Quantization(
         method="post-training, symmetric, bias corrected; layers reverted by the decision",
         nncf=version("nncf"),
@@ -187,7 +187,7 @@ def _reached(nodes: Sequence[ov.Node], forward: bool) -> set[str]:
     return found
 
 
-def words(before: Decision, after: Decision) -> str:
+def _words(before: Decision, after: Decision) -> str:
     """For a person."""
     if after.auc is None or before.auc is None:
         return "no defects in the calibration split tell what it costs"

@@ -13,6 +13,7 @@ BENCHMARKS = (
     "cameras",
     "overload",
     "install",
+    "cold_start",
     "memory",
     "coreset",
     "precision",

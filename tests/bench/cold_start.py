@@ -2,11 +2,14 @@
 
 The daemon, one camera that gives 1280x1024 frames from files, and a subscriber that waits already. First without
 anything on disk, where the bundle is qualified and compiled; then with what that start has left; then with that and
-without the compiled graph. Without BUNDLE a model is made from rendered screws. The median of several starts each.
+without the compiled graph. Without BUNDLE a model is made from rendered screws. The median of several starts each, and
+the processor time of the daemon alone, which other programs disturb less. Python's byte code is there, as where mekiki
+was installed.
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -37,12 +40,17 @@ def main() -> int:
         frames = _frames_of(made, folder) if frames is None else frames
         box = Box(folder, made.resolve())
         box.write_folder(str(frames), "loop = true\nfps = 10")
-        found = {words: [_first_verdict_s(box, gone) for _ in range(ROUNDS)] for words, gone in STARTS.items()}
-    for words, taken in found.items():
-        print(f"{words:<48}{statistics.median(taken):>7.2f} s  ({min(taken):.2f} to {max(taken):.2f})")
+        _start(box, ())  # leaves the byte code
+        found = {words: [_start(box, gone) for _ in range(ROUNDS)] for words, gone in STARTS.items()}
+    for words, starts in found.items():
+        wall_s, cpu_s = ([start[i] for start in starts] for i in (0, 1))
+        spread = f"({min(wall_s):.2f} to {max(wall_s):.2f}; {statistics.median(cpu_s):.2f} s of processor time)"
+        print(f"{words:<48}{statistics.median(wall_s):>7.2f} s  {spread}")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-    return line("process start to first verdict, warm", statistics.median(found["warm cache"]), "at most", LIMIT_S, "s")
+        text = {words: [{"wall_s": wall_s, "cpu_s": cpu_s} for wall_s, cpu_s in found[words]] for words in found}
+        arguments.json.write_text(json.dumps(text, indent=2) + "\n")
+    warm_s = statistics.median(wall_s for wall_s, _ in found["warm cache"])
+    return line("process start to first verdict, warm", warm_s, "at most", LIMIT_S, "s")
 
 
 def _frames_of(bundle: Path, folder: Path) -> Path:
@@ -53,22 +61,29 @@ def _frames_of(bundle: Path, folder: Path) -> Path:
     return folder / "frames"
 
 
-def _first_verdict_s(box: Box, gone: tuple[str, ...]) -> float:
-    """Seconds; without these folders of the state."""
+def _start(box: Box, gone: tuple[str, ...]) -> tuple[float, float]:
+    """Seconds until the first verdict, and of the daemon's processor time; without these folders of the state."""
     for name in gone:
         shutil.rmtree(box.folder / "state" / name, ignore_errors=True)
     command = [sys.executable, "-m", "edge.cli", "run", "--config", str(box.config)]
+    byte_code = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(box.folder / "pycache")}
     with Subscriber(box.address) as subscriber:
         started_s = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | byte_code, stderr=subprocess.PIPE, text=True)
         try:
             verdict = subscriber.next(60)
-            taken_s = time.monotonic() - started_s
+            taken_s, cpu_s = time.monotonic() - started_s, _cpu_s(process.pid)
         finally:
             process.terminate()
             process.communicate(timeout=60)
     assert verdict["outcome"] != "unknown", verdict
-    return taken_s
+    return taken_s, cpu_s
+
+
+def _cpu_s(pid: int) -> float:
+    """What it has used up to now, the processes of its cameras left out."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -247,3 +247,4 @@ def test_the_verdict_is_that_of_the_precision_and_names_it(settings, box: Box, p
     assert verdict["threshold"] == (0.5 if precision == "f32" else 0.9)
     assert f"on CPU at {precision}" in err
     assert f"not on record for CPU at {precision}; tried now" in err
+    assert len(list((box.folder / "state/compiled").glob("*.blob"))) == 1

@@ -128,9 +128,46 @@ def test_the_cpu_of_this_machine_says_what_it_is():
     assert physical_cores() >= 1
 
 
-@pytest.mark.parametrize("name", ["GPU", "NPU"])
-def test_a_device_whose_driver_is_not_here_is_refused_with_the_reason_of_its_plugin(name):
+@pytest.fixture
+def topology(tmp_path, monkeypatch):
+    """Cores as Linux would tell of them: CPU -> core, and which CPUs are of the quick kind."""
+
+    def made(cores: dict[int, int], quick: str | None = None):
+        folder = tmp_path / "system/cpu"
+        for cpu, core in cores.items():
+            for name, value in (("core_id", core), ("physical_package_id", 0)):
+                path = folder / f"cpu{cpu}/topology/{name}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"{value}\n")
+        if quick is not None:
+            (tmp_path / "cpu_core").mkdir()
+            (tmp_path / "cpu_core/cpus").write_text(f"{quick}\n")
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(cores))
+        return folder
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cores", "quick", "count"),
+    [
+        ({0: 0, 1: 1}, None, 2),
+        ({0: 0, 1: 0, 2: 1, 3: 1}, None, 2),
+        ({0: 0, 1: 0, 2: 1, 3: 1, 4: 2, 5: 3}, "0-3", 2),
+        ({0: 0, 2: 1, 4: 2}, "0,2", 2),
+        ({4: 2, 5: 3}, "0-3", 2),
+        ({0: 0, 1: 1}, "odd", 2),
+    ],
+)
+def test_threads_of_one_core_count_once_and_slow_cores_only_where_there_are_no_others(topology, cores, quick, count):
+    assert physical_cores(topology(cores, quick)) == count
+
+
+@pytest.mark.parametrize(("name", "reason"), [("GPU", r"libOpenCL|\w+"), ("NPU", "No available backend")])
+def test_a_device_whose_driver_is_not_here_is_refused_with_the_reason_of_its_plugin(name, reason):
     if any(one.startswith(name) for one in present()):
         pytest.skip(f"this machine has a {name}")
-    with pytest.raises(ModelError, match=rf"device {name}: not on this machine, which has CPU.*its plugin says: ."):
+    with pytest.raises(
+        ModelError, match=rf"device {name}: not on this machine, which has CPU.*its plugin says: ({reason})"
+    ):
         find_device(name)

@@ -147,3 +147,14 @@ def test_what_does_not_hold_on_a_variants_scores_is_refused_and_named(both, data
     line = refusal_of(["threshold", str(both.path), "--data", str(data), *asked], 1)
     assert "at int8: 5 defects, all caught, prove a recall of 0.549" in line
     assert not (tmp_path / "new").exists()
+
+
+# `mekiki-train evaluate`.
+
+
+def test_a_variant_is_evaluated_by_its_own_graph_and_threshold(both, data):
+    asked = ["evaluate", str(both.path), "--data", str(data), "--json"]
+    main, int8 = (json.loads(said_by([*asked, *more])) for more in ([], ["--precision", "int8"]))
+    assert (main["precision_hint"], int8["precision_hint"]) == ("f32", "int8")
+    assert (main["threshold"], int8["threshold"]) == (0.5, 0.6)
+    assert "b: holds f32, int8, not bf16" in refusal_of([*asked, "--precision", "bf16"], 1)

@@ -18,7 +18,7 @@ from trainer.synth.arrays import f32
 
 _TRIES = 12
 _LEAST_PX = 12  # of a defect that must lie on the part
-_EACH = 2  # defects for each picture
+_EACH = 4  # defects for each picture
 
 
 @dataclass(frozen=True, slots=True)
