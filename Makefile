@@ -5,7 +5,7 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-slow lint format bench bench-peer bench-curve bench-detection lock schemas starter clean
+.PHONY: help install demo study loop test test-slow lint format bench bench-peer bench-curve bench-detection lock schemas dashboards starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: $(READY)  ## the tests
 
 test-slow: $(READY)  ## the tests that take minutes: real screws, an edge-only install
 	$(BIN)/python -m pytest -m slow --timeout 900
+
+loop: $(READY)  ## train, push, drift, review, retrain, shadow, probation, a bad model: the whole circle (minutes; wants sshd, rsync)
+	$(BIN)/python -m tests.system.loop
 
 lint: $(READY)  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -69,6 +72,9 @@ lock: $(READY)  ## renew the hashed lock files
 
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas
+
+dashboards: $(READY)  ## renew deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana
 
 starter: $(READY)  ## train the starter weights again (four hours on two cores)
 	mkdir -p out

@@ -28,6 +28,7 @@ from models.gate import Gate
 from models.golden import check_golden
 from models.manifest import Threshold
 from models.runner import Runner
+from models.store import Store
 
 _KINDS = {"bind": zmq.XPUB, "replay": zmq.ROUTER, "trigger": zmq.ROUTER, "pictures": zmq.XPUB}
 
@@ -65,7 +66,7 @@ def check(file: Path, say: Callable[[str], None]) -> int:
         report.line(f"camera {camera.name}", lambda camera=camera: _one_frame(camera))  # type: ignore[misc]
     report.line("state", lambda: _check_state(settings.state))
     for name, address in settings.bus.addresses.items():
-        if name != "trigger" or any(camera.trigger == "external" for camera in settings.camera):
+        if name != "trigger" or settings.listens:
             label = "bus" if name == "bind" else name
             report.line(label, lambda name=name, address=address: _check_socket(settings, name, address))  # type: ignore[misc]
     report.line("metrics", lambda: _check_metrics(settings))
@@ -76,9 +77,11 @@ def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: b
     """Four checks that need each other: what follows a failed one is not tried."""
     held: list[Bundle] = []
 
-    def bundle() -> str:
+    def bundle() -> tuple[str, bool]:
         held.append(load_bundle(path, is_store=is_store))
-        return f"{held[0].path} verified, {len(held[0].manifest.files)} files, sha256 {held[0].digest[:12]}"
+        words = f"{held[0].path} verified, {len(held[0].manifest.files)} files, sha256 {held[0].digest[:12]}"
+        damage = Store(path).record.damage() if is_store else None
+        return words if damage is None else f"{words}; {damage}", damage is None
 
     runners: list[Runner] = []
 
@@ -95,7 +98,7 @@ def _check_model(report: _Report, settings: Settings, path: Path, *, is_store: b
         return words + _review_words(held[0].manifest.threshold, found.n_review)
 
     _ = (
-        report.line("bundle", bundle)
+        report.remark("bundle", bundle)
         and report.remark("signature", lambda: signature_of(held[0], Gate(settings.trust)))
         and report.line("model", model)
         and report.line("golden", golden)

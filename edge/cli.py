@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.review_command import add_review
 from models.command import DONE, Parser, positive_int, reason, run_command, sub_parser, top_parser
 
 if TYPE_CHECKING:
     from edge.manage import Place
+    from models.trigger import LineState, Trigger
 
 _PROG = "mekiki-edge"
 _INSTALL = "model install screws.bundle --config edge.toml"
@@ -35,8 +37,12 @@ def _parser() -> Parser:
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
     _add_listen(subs)
     _add_trigger(subs)
+    _add_line(subs)
     _add_keys(subs)
     _add_model(subs)
+    add_review(subs)
+    _add_shadow(subs)
+    _add_status(subs)
     _add_qualify(subs)
     return parser
 
@@ -70,9 +76,22 @@ def _add_trigger(subs: argparse._SubParsersAction) -> None:  # type: ignore[type
     about = 'Say that a part is there, to a camera with trigger = "external", and print which verdict will be its own.'
     example = f"{_PROG} trigger --connect tcp://127.0.0.1:5557 --camera top --part-id A-17"
     command = sub_parser(subs, "trigger", _trigger, about, example)
-    command.add_argument("--connect", required=True, metavar="ADDRESS", help="the [bus] trigger of the daemon")
     command.add_argument("--camera", required=True, metavar="NAME", help="which camera the part is under")
     command.add_argument("--part-id", metavar="ID", help="comes back in the verdict")
+    _add_asking(command)
+
+
+def _add_line(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = (
+        "Say whether the line runs: where [activation] hold is set, new versions come into force when it is stopped."
+    )
+    command = sub_parser(subs, "line", _line, about, f"{_PROG} line stopped --connect tcp://127.0.0.1:5557")
+    command.add_argument("line", choices=["running", "stopped"], help="what it does from now on")
+    _add_asking(command)
+
+
+def _add_asking(command: Parser) -> None:
+    command.add_argument("--connect", required=True, metavar="ADDRESS", help="the [bus] trigger of the daemon")
     command.add_argument("--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for the answer (5)")
     command.add_argument("--keys", type=Path, metavar="DIR", help="the folder that `keys` made for this client")
 
@@ -96,6 +115,8 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
          "model activate 425586e4147a --config edge.toml"),
         ("rollback", _model_rollback, "Put the version before in force again.", "model rollback --config edge.toml"),
         ("history", _model_history, "Show what became of the versions.", "model history --config edge.toml"),
+        ("shadow", _model_shadow, "Let a version judge beside the active one, without acting, or end that.",
+         "model shadow newer.bundle --config edge.toml"),
     ):  # fmt: skip
         action = sub_parser(actions, name, run, help_text, f"{_PROG} {example}")
         action.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
@@ -109,8 +130,39 @@ def _add_model(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-a
             action.add_argument(
                 "--older", type=reason, metavar="REASON", help="why an older one follows the active one"
             )
+            action.add_argument(
+                "--now", action="store_true", help="though the line runs, where [activation] hold would let it wait"
+            )
+        if name == "shadow":
+            which = action.add_mutually_exclusive_group(required=True)
+            which.add_argument(
+                "what", nargs="?", metavar="BUNDLE", help="a folder on this box, or the first characters of a version"
+            )
+            which.add_argument("--stop", action="store_true", help="nothing judges beside the active version any more")
         if name == "rollback":
             action.add_argument("--because", type=reason, metavar="REASON", help="kept in the history")
+
+
+def _add_shadow(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "See how a version does that judges beside the active one."
+    example = "shadow report --config edge.toml"
+    shadow = subs.add_parser("shadow", help=about, description=about, epilog=f"example:\n  {_PROG} {example}")
+    actions = shadow.add_subparsers(required=True, metavar="ACTION")
+    about = "Sum up where the two said the same, where not, and what that proves."
+    report = sub_parser(actions, "report", _shadow_report, about, f"{_PROG} {example}")
+    report.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+    report.add_argument(
+        "--candidate", metavar="VERSION", help="the first characters of its digest (the last one that judged)"
+    )
+    report.add_argument("--json", action="store_true", help="one JSON object a line, one for each active version")
+
+
+def _add_status(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    about = "Show which version judges here, how it came to that, the last verdicts and the disk."
+    command = sub_parser(subs, "status", _status, about, f"{_PROG} status --config edge.toml")
+    command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+    command.add_argument("--camera", metavar="NAME", help="its store only, where there are several")
+    command.add_argument("--json", action="store_true", help="for programs: one JSON object")
 
 
 def _add_qualify(subs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
@@ -158,8 +210,6 @@ def _run(arguments: argparse.Namespace) -> int:
 def _trigger(arguments: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
-    from edge.keys import client_keys
-    from edge.trigger import ask
     from models.base import first_error
     from models.errors import ConfigError
     from models.trigger import Trigger
@@ -168,8 +218,21 @@ def _trigger(arguments: argparse.Namespace) -> int:
         trigger = Trigger(camera=arguments.camera, part_id=arguments.part_id)
     except ValidationError as error:
         raise ConfigError(f"--{first_error(error).replace('_', '-')}") from error
+    return _ask(arguments, trigger)
+
+
+def _line(arguments: argparse.Namespace) -> int:
+    from models.trigger import LineState
+
+    return _ask(arguments, LineState(line=arguments.line))
+
+
+def _ask(arguments: argparse.Namespace, message: "Trigger | LineState") -> int:
+    from edge.keys import client_keys
+    from edge.trigger import ask
+
     keys = None if arguments.keys is None else client_keys(arguments.keys)
-    _say(ask(arguments.connect, trigger, arguments.timeout, keys).model_dump_json(exclude_none=True))
+    _say(ask(arguments.connect, message, arguments.timeout, keys).model_dump_json(exclude_none=True))
     return DONE
 
 
@@ -210,7 +273,9 @@ def _qualify(arguments: argparse.Namespace) -> int:
 
 
 def _model_install(arguments: argparse.Namespace) -> int:
-    _place(arguments).install(arguments.bundle, arguments.older, _say, activate=not arguments.keep_active)
+    _place(arguments).install(
+        arguments.bundle, arguments.older, _say, activate=not arguments.keep_active, at_once=arguments.now
+    )
     return DONE
 
 
@@ -220,7 +285,7 @@ def _model_list(arguments: argparse.Namespace) -> int:
 
 
 def _model_activate(arguments: argparse.Namespace) -> int:
-    _place(arguments).activate(arguments.version, arguments.older, _say)
+    _place(arguments).activate(arguments.version, arguments.older, _say, at_once=arguments.now)
     return DONE
 
 
@@ -231,6 +296,36 @@ def _model_rollback(arguments: argparse.Namespace) -> int:
 
 def _model_history(arguments: argparse.Namespace) -> int:
     _place(arguments).history(_say)
+    return DONE
+
+
+def _model_shadow(arguments: argparse.Namespace) -> int:
+    place = _place(arguments)
+    if arguments.stop:
+        place.end_shadow(_say)
+    else:
+        place.shadow(arguments.what, _say)
+    return DONE
+
+
+def _shadow_report(arguments: argparse.Namespace) -> int:
+    from edge.settings import load_settings
+    from edge.shadow.records import records_in
+    from edge.shadow.report import reports
+    from edge.shadow.words import show
+
+    for report in reports(records_in(load_settings(arguments.config).state), arguments.candidate):
+        _say(report.model_dump_json()) if arguments.json else show(report, _say)
+    return DONE
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from edge.settings import load_settings
+    from edge.status import lines_of, look
+
+    status = look(load_settings(arguments.config), arguments.camera)
+    for line in [status.model_dump_json()] if arguments.json else lines_of(status):
+        _say(line)
     return DONE
 
 

@@ -41,7 +41,7 @@ class BusConfig(Frozen):
 
     bind: Address = "tcp://127.0.0.1:5555"  # verdicts and heartbeats
     replay: Address = "tcp://127.0.0.1:5556"  # snapshot and replay
-    trigger: Address = "tcp://127.0.0.1:5557"  # bound only where a camera has trigger = "external"
+    trigger: Address = "tcp://127.0.0.1:5557"  # bound only where somebody is listened to: see `Settings.listens`
     pictures: Address | None = None  # JPEG and heatmap (or boxes) of every verdict, for who subscribes
     keys: Path | None = None  # a folder that `mekiki-edge keys` made; without it sockets stay on this machine
     ipc_mode: str = Field(default="0660", pattern=r"^0?[0-7]{3}$")  # of the socket files of ipc:// addresses
@@ -82,14 +82,43 @@ class EvidenceConfig(Frozen):
     max_age_days: float = Field(default=90, gt=0)
 
 
+class ReviewConfig(Frozen):
+    """Which parts a person is asked about, see `mekiki-edge review`. They are kept as evidence."""
+
+    band: tuple[float, float] = (0.9, 1.1)  # scores from here up to there, as shares of the threshold; [1, 1]: none
+    share: float = Field(default=0.001, ge=0, le=1)  # of all parts, by chance: what tells of missed defects too
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.band[0] <= self.band[1]:
+            raise ValueError(f"band of {self.band[0]:g} to {self.band[1]:g}, the lower number is wanted first")
+        return self
+
+
 class ProbationConfig(Frozen):
     """What a version that `mekiki-edge model` put in force must show, against the one before it."""
 
     parts: int = Field(default=200, ge=0, le=100_000)  # verdicts; 0: no probation
     unknown_rise: float = Field(default=0.1, ge=0, le=1)  # by how much the share of unknown may rise
     late_rise: float = Field(default=0.05, ge=0, le=1)  # of those that missed their deadline
-    ng_rise: float = Field(default=0.2, ge=0, le=1)  # and of ng, up or down
+    ng_rise: float = Field(default=0.2, ge=0, le=1)  # and of ng
+    ng_fall: float = Field(
+        default=0.2, ge=0, le=1
+    )  # by how much it may fall; 1 where the one before rejects good parts
     starts: int = Field(default=3, ge=1)  # of the daemon within it; one more, and it goes back
+
+
+class DriftConfig(Frozen):
+    """When a line counts as drifted from what its model was made from."""
+
+    parts: int = Field(default=200, ge=20, le=100_000)  # the last of a camera, which are compared
+    least: int = Field(default=50, ge=20)  # of which so many must be there
+
+
+class ActivationConfig(Frozen):
+    """When a version that `mekiki-edge model` brings comes into force."""
+
+    hold: Literal["never", "running"] = "never"  # running: when the trigger socket is told that the line is stopped
 
 
 class MetricsConfig(Frozen):
@@ -116,14 +145,22 @@ class Settings(BaseSettings):
     trust: Path | None = None  # keys, one of which must have signed every bundle; absent: signatures are not checked
     device: str = Field(default="CPU", min_length=1)  # OpenVINO's name
     precision: Literal["auto"] | Precision = "auto"  # of those that a bundle holds; auto: the fastest that is qualified
-    state: Path = Field(default_factory=state_dir)  # journal, evidence, what is qualified
+    state: Path = Field(default_factory=state_dir)  # journal, evidence, reviews, what is qualified
     camera: tuple[CameraConfig, ...] = Field(min_length=1)
     inference: InferenceConfig = InferenceConfig()
     bus: BusConfig = BusConfig()
     journal: JournalConfig = JournalConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    review: ReviewConfig = ReviewConfig()
     metrics: MetricsConfig = MetricsConfig()
     probation: ProbationConfig = ProbationConfig()
+    drift: DriftConfig = DriftConfig()
+    activation: ActivationConfig = ActivationConfig()
+
+    @property
+    def listens(self) -> bool:
+        """Whether the trigger socket is there: for parts, or for what the line does."""
+        return self.activation.hold == "running" or any(camera.trigger == "external" for camera in self.camera)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -2,13 +2,14 @@
 
     main              starts everything, waits for a signal or a death, stops everything
     capture-NAME      one per camera: reads its process, replaces it when it fails
-    trigger           parts that a PLC announces (where a camera has trigger = "external")
+    trigger           parts that a PLC announces, and what it says of the line (where `Settings.listens`)
     inspect           the engine's deadlines and its watch over the device; the rest of the engine runs on
                       whichever thread has news for it
     infer-N           the lanes: each runs the model on one frame at a time
     publish           journal -> bus -> evidence, pictures, slot; heartbeats
     replay, journal   verdicts again for who missed them; checkpoints
     swap              prepares a new active version of a store
+    shadow            one per store: brings frames to a candidate in its own process, and compares
     evidence, pictures, zap, metrics
     device            while cameras open: loads OpenVINO, compiles
 
@@ -30,10 +31,12 @@ from prometheus_client import CollectorRegistry
 from edge.bus import Bus
 from edge.capture import Capture
 from edge.config import Settings
+from edge.drift import Drift
 from edge.early import Early
 from edge.engine import BusyError, Engine, HangError
 from edge.evidence import Evidence
 from edge.garbage import Garbage
+from edge.hold import Hold
 from edge.inspector import Inspector
 from edge.journal import Journal, next_epoch
 from edge.line import Line
@@ -43,13 +46,18 @@ from edge.outlet import Afterwards
 from edge.pictures import HIGH_WATER, Pictures
 from edge.probation import Trial
 from edge.publisher import Publisher
+from edge.qualified import budget_of
 from edge.relay import Relay
 from edge.replay import Replay
+from edge.shadow.messages import Setup
+from edge.shadow.records import Records, records_in
+from edge.shadow.thread import Shadow
 from edge.signals import Signals
 from edge.sockets import bind, open_context
 from edge.startup import (
     StoppedError,
     check_model,
+    count_end,
     count_start,
     load_bundles,
     load_models,
@@ -80,6 +88,7 @@ class Daemon:
         """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened."""
         self._settings, self._signals = settings, signals
         self._stop, self._ended = threading.Event(), threading.Event()
+        self._hold = Hold(settings.activation)
         withdraw_unfit(settings)
         bundles = load_bundles(settings)
         self.metrics = Metrics(CollectorRegistry(), [camera.name for camera in settings.camera])
@@ -95,6 +104,7 @@ class Daemon:
         stack.callback(self._bus.close)
         self._journal = Journal(settings.state / "journal.db", settings.journal.max_verdicts, self.metrics)
         stack.callback(self._journal.close)
+        self.metrics.disk(settings.state)
         self.epoch = next_epoch(self._journal)
         self.metrics.epoch(self.epoch)
         self._replay = Replay(self._context, bus, self._journal, self.epoch, self.metrics)
@@ -103,7 +113,7 @@ class Daemon:
         if bus.pictures is not None:
             socket = bind(self._context, zmq.XPUB, bus.pictures, bus, "pictures", sndhwm=HIGH_WATER)
             self._pictures = Pictures(socket, self.metrics)
-        self._evidence = Evidence(settings.state / "evidence", settings.evidence, self.metrics)
+        self._evidence = Evidence(settings.state, settings.evidence, settings.review, self.metrics)
 
     def _open_cameras(self, stack: contextlib.ExitStack, bundles: Mapping[Path, Bundle]) -> dict[str, Model]:
         settings, self._relay = self._settings, Relay()
@@ -120,10 +130,15 @@ class Daemon:
 
     def _assemble(self, models: dict[str, Model]) -> None:
         settings = self._settings
-        after = Afterwards(self._evidence, self._pictures)
+        self._shadows: dict[str, Shadow] = {}  # by camera; made when there is an engine to ask
+        drift = Drift(models, settings.drift, self.metrics)
+        after = Afterwards(self._evidence, self._pictures, drift, self._shadows)
         self._publisher = Publisher(
             self._bus, self._journal, self.metrics, self._beat, after, settings.bus.heartbeat_s
         )  # fmt: skip
+        for config in settings.camera:
+            if config.deadline_s is not None:
+                self.metrics.deadline(config.name, config.deadline_s)
         self._lines = {capture.config.name: Line(capture.config, live=capture.live) for capture in self._captures}
         self._engine = Engine(
             inspector=Inspector(self.epoch),
@@ -148,7 +163,8 @@ class Daemon:
         self._inputs = [worker(capture.name, capture.run) for capture in self._captures]
         if (server := self._trigger_server()) is not None:
             self._inputs.append(worker("trigger", server.run))
-        self._swaps = [worker("swap", swap.run)] if (swap := self._swap()) is not None else []
+        stores = self._stores()
+        self._swaps = [worker("swap", self._swap(stores).run)] if stores else []
         self._publish = worker("publish", self._publisher.run)
         # Each has a body, and what lets it end.
         rest: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
@@ -159,29 +175,30 @@ class Daemon:
         if self._pictures is not None:
             rest["pictures"] = (self._pictures.run, self._pictures.finish)
         self._helpers = [worker(name, run) for name, (run, _) in rest.items()]
+        self._helpers += [worker("shadow", self._shadow(store, cameras).run) for store, cameras in stores.items()]
         self._finishers = [finish for _, finish in rest.values()]
 
     def _trigger_server(self) -> TriggerServer | None:
-        cameras = [camera.name for camera in self._settings.camera if camera.trigger == "external"]
-        if not cameras:
+        if not self._settings.listens:
             return None
+        cameras = [camera.name for camera in self._settings.camera if camera.trigger == "external"]
         bus = self._settings.bus
         socket = bind(self._context, zmq.ROUTER, bus.trigger, bus, "trigger")
-        return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop)
+        return TriggerServer(socket, cameras, self._engine, self.epoch, self.metrics, self._stop, self._hold)
 
-    def _swap(self) -> Swap | None:
-        settings = self._settings
-        places = {camera.name: model_path(settings, camera) for camera in settings.camera}
-        stores = sorted({path for path, is_store in places.values() if is_store})
-        if not stores:
-            return None
-        swap = Swap(self._engine, self.metrics, self._stop)
-        for store in stores:
-            cameras = [name for name, (path, _) in places.items() if path == store]
+    def _stores(self) -> dict[Path, list[str]]:
+        """Every store with the cameras that are judged by it."""
+        places = [(camera.name, *model_path(self._settings, camera)) for camera in self._settings.camera]
+        roots = sorted({path for _, path, is_store in places if is_store})
+        return {root: [name for name, path, _ in places if path == root] for root in roots}
+
+    def _swap(self, stores: Mapping[Path, list[str]]) -> Swap:
+        settings, swap = self._settings, Swap(self._engine, self.metrics, self._stop, self._hold)
+        for store, cameras in stores.items():
             model = partial(self._model, store)
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
-            trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation)
+            trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation, self.metrics)
             swap.follow(followed, cameras, digest, model, trial)
         return swap
 
@@ -189,6 +206,32 @@ class Daemon:
         """Of a version that comes into force while we run. Thread `swap`."""
         checked = check_model(self._settings, store, bundle)
         return warm_model(self._settings, store, self._sizes, checked, len(self._engine.lanes))
+
+    def _shadow(self, store: Path, cameras: list[str]) -> Shadow:
+        settings = self._settings
+        setup = partial(
+            Setup,
+            store=store,
+            trust=settings.trust,
+            state=settings.state,
+            device=settings.device,
+            precision=settings.precision,
+            inference=settings.inference,
+            budget_s=budget_of(settings, cameras),
+            sizes=tuple({size for name in cameras if (size := self._sizes[name]) is not None}),
+            epoch=self.epoch,
+        )
+        shadow = Shadow(
+            Store(store, Gate(settings.trust)),
+            lambda digest: setup(digest=digest),
+            self._engine,
+            Records(records_in(settings.state)),
+            self._evidence,
+            self.metrics,
+            self._stop,
+        )
+        self._shadows |= dict.fromkeys(cameras, shadow)
+        return shadow
 
     def _beat(self, seqs: Mapping[str, int]) -> Heartbeat:
         """Called by the publisher."""
@@ -271,6 +314,7 @@ def run_daemon(settings: Settings) -> None:
     with Signals().caught() as signals, contextlib.ExitStack() as stack:
         try:
             Daemon(settings, signals, stack).run()
+            count_end(settings)
         except HangError:
             closing = threading.Thread(target=stack.pop_all().close, daemon=True)  # may meet what is stuck
             closing.start()

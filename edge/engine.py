@@ -122,6 +122,15 @@ class Engine:
         self._post(partial(self._swap, cameras, model, done))
         return done
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no part waits or is judged, as far as another thread can know."""
+        return not any(lane.job for lane in self.lanes) and not any(line.waiting for line in self.lines.values())
+
+    def expected_s(self, camera: str) -> float:
+        """How long an inference of this camera's model takes."""
+        return self.models[camera].pace.expected_s
+
     def stop_by(self, at_ns: int) -> None:
         """What has no verdict at this moment becomes `unknown`, and the thread ends."""
         self._post(partial(setattr, self, "_stop_ns", at_ns))

@@ -1,4 +1,4 @@
-"""Keeps frames with their verdict, for review and for training again.
+"""Keeps frames with their verdict and heatmap, for review and for training again.
 
 `offer` is called on the `publish` thread after the verdict has left; `run` is the `evidence` thread's body.
 What happens here never holds up a verdict: a frame that does not fit into the queue, or not onto the disk,
@@ -6,6 +6,7 @@ is counted as lost.
 """
 
 import contextlib
+import io
 import logging
 import os
 import random
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +22,17 @@ from typing import Final
 from urllib.parse import quote
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from edge.config import EvidenceConfig
+from edge.asking import Asking
+from edge.config import EvidenceConfig, ReviewConfig
 from edge.kept import Kept, Kind, kind_of
 from edge.metrics import Metrics
 from models.errors import MekikiError
 from models.files import make_folder, write_whole
-from models.prediction import Image
+from models.prediction import Image, Prediction
+from models.review import EVIDENCE, HEATMAP, REVIEW, SHADOW, AskedFor, KeptVerdict
 from models.verdict import Verdict
 
 _log = logging.getLogger(__name__)
@@ -41,37 +47,62 @@ _FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a candidate in shadow said of the same frame, otherwise than the active model."""
+
+    verdict: Verdict
+    pictures: Mapping[str, bytes]  # JPEG of what each of the two found, by the ending of its file
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     verdict: Verdict
+    asked_for: AskedFor | None
     image: Image  # a copy of our own
+    heatmap: NDArray[np.float32] | None
     kind: Kind
+    beside: Beside | None
 
 
 class Evidence:
     """Frames on their way to the disk."""
 
-    def __init__(self, folder: Path, config: EvidenceConfig, metrics: Metrics, seed: int = 0) -> None:
+    def __init__(
+        self, state: Path, config: EvidenceConfig, review: ReviewConfig, metrics: Metrics, seed: int = 0
+    ) -> None:
         """Nothing is read or written before `run`."""
-        self._folder, self._config, self._metrics = folder, config, metrics
+        self._folder, self._config, self._metrics = state / EVIDENCE, config, metrics
         self._random = random.Random(seed)  # noqa: S311 - chooses a sample, guards nothing
-        self._kept = Kept(folder, config.borderline)
+        self._asking = Asking(review, seed)
+        self._kept = Kept(self._folder, state / REVIEW, config.borderline)
         self._changed = threading.Condition()
         self._waiting: deque[_Job] = deque()
         self._waiting_bytes = 0
         self._until_s: float | None = None  # time.monotonic() by which `run` ends
         self._failing = False
 
-    def offer(self, verdict: Verdict, image: Image | None) -> None:
-        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises."""
-        kind = self._wanted(verdict)
-        if kind is None or image is None:
+    def offer(
+        self,
+        verdict: Verdict,
+        image: Image | None,
+        prediction: Prediction | None = None,
+        beside: Beside | None = None,
+    ) -> None:
+        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises.
+
+        A frame of which a candidate says otherwise is; it may have been offered before, and then becomes one.
+        """
+        asked_for = self._asking.why(verdict) if beside is None else None
+        kind = self._wanted(verdict, asked_for) if beside is None else "shadow"
+        if kind is None or image is None or not self._config.max_bytes:
             return
+        heatmap = None if prediction is None else prediction.heatmap
         with self._changed:
             fits = not self._waiting or self._waiting_bytes + image.nbytes <= MAX_WAITING_BYTES
             if self._until_s is not None or len(self._waiting) >= MAX_WAITING or not fits:
                 self._metrics.evidence_lost()
                 return
-            self._waiting.append(_Job(verdict, image.copy(), kind))
+            self._waiting.append(_Job(verdict, asked_for, image.copy(), heatmap, kind, beside))
             self._waiting_bytes += image.nbytes
             self._changed.notify()
 
@@ -96,11 +127,12 @@ class Evidence:
             elif self._ending():
                 return
 
-    def _wanted(self, verdict: Verdict) -> Kind | None:
+    def _wanted(self, verdict: Verdict, asked_for: AskedFor | None) -> Kind | None:
         """The kind under which it is kept, if it is."""
-        kind = kind_of(verdict.outcome, verdict.score, verdict.threshold, self._config.borderline)
+        asked = asked_for is not None
+        kind = kind_of(verdict.outcome, verdict.score, verdict.threshold, self._config.borderline, asked=asked)
         drawn = kind != "ok" or self._random.random() < self._config.ok_share
-        return kind if drawn and self._config.max_bytes else None
+        return kind if drawn else None
 
     def _ending(self) -> bool:
         with self._changed:
@@ -135,16 +167,18 @@ class Evidence:
         verdict = job.verdict
         day = datetime.fromtimestamp(verdict.captured_at_ns / 1e9, UTC).strftime("%Y-%m-%d")
         name = f"{quote(verdict.epoch, safe='')}_{quote(verdict.camera, safe='')}_{verdict.seq}"
-        picture = cv2.imencode(".png", job.image, _FAST_PNG)[1].tobytes()
-        text = verdict.model_dump_json().encode()
-        size = len(picture) + len(text)
+        beside = {} if job.beside is None else _files_of(job.beside)
+        frame = {} if f"{day}/{name}" in self._kept else _frame_of(job)
+        size = sum(map(len, (*beside.values(), *frame.values())))
         if not self._kept.make_room(job.kind, size, self._config.max_bytes):
             raise MekikiError(
                 f"no room for {size} bytes in max_bytes = {self._config.max_bytes} beside what matters more; "
                 "review and move what is kept, or raise [evidence] max_bytes"
             )
         make_folder(self._folder / day)
-        write_pair(self._folder / day / name, picture, text)
+        for ending, content in beside.items():
+            write_whole(self._folder / day / f"{name}{ending}", content)
+        write_frame(self._folder / day / name, frame)
         self._kept.add(f"{day}/{name}", job.kind, verdict.captured_at_ns, size)
 
     def _refused(self, error: Exception) -> None:
@@ -161,17 +195,37 @@ class Evidence:
         self._metrics.evidence_size(self._kept.total_bytes)
 
 
-def write_pair(stem: Path, picture: bytes, text: bytes) -> None:
-    """Writes `<stem>.png`, then `<stem>.json`: both are there afterwards, or on OSError neither."""
-    image, verdict = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.json")
+def _frame_of(job: _Job) -> dict[str, bytes]:
+    """By the endings of its files, the verdict last: who sees it sees all."""
+    heatmap = {} if job.heatmap is None else {HEATMAP: _bytes_of(job.heatmap)}
+    picture = cv2.imencode(".png", job.image, _FAST_PNG)[1].tobytes()
+    kept = KeptVerdict(**dict(job.verdict), asked_for=job.asked_for)
+    return {".png": picture} | heatmap | {".json": kept.model_dump_json().encode()}
+
+
+def _files_of(beside: Beside) -> dict[str, bytes]:
+    """The verdict last: who sees it sees all."""
+    pictures = {ending: picture for ending, picture in beside.pictures.items() if picture}
+    return pictures | {SHADOW: beside.verdict.model_dump_json().encode()}
+
+
+def write_frame(stem: Path, files: Mapping[str, bytes]) -> None:
+    """Writes a file for each ending, in their order, the verdict last: all are there afterwards, or on OSError none."""
+    paths = {stem.with_name(f"{stem.name}{ending}"): content for ending, content in files.items()}
     try:
-        write_whole(image, picture)
-        write_whole(verdict, text)
+        for path, content in paths.items():
+            write_whole(path, content)
     except OSError:
-        for path in (verdict, image):
+        for path in reversed(paths):
             with contextlib.suppress(OSError):  # what refused to write may refuse this too; the next start clears it
                 path.unlink(missing_ok=True)
         raise
+
+
+def _bytes_of(heatmap: NDArray[np.float32]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, heatmap, allow_pickle=False)
+    return file.getvalue()
 
 
 def step_back() -> None:

@@ -31,27 +31,43 @@ class Place:
         cameras = [one.name for one in settings.camera if model_path(settings, one) == (self.store.root, True)]
         self.budget_s = budget_of(settings, cameras)
 
-    def install(self, source: Path, because: str | None, say: Say, *, activate: bool) -> None:
+    def install(
+        self, source: Path, because: str | None, say: Say, *, activate: bool = True, at_once: bool = False
+    ) -> None:
         """Verifies, stages and qualifies a bundle, and puts it in force on probation. Raises MekikiError.
 
-        Whatever is refused, the active version stays; what is not even a bundle that is taken here is not copied.
+        Where the settings hold versions back while the line runs it waits for its stop, unless `at_once`. Whatever is
+        refused, the active version stays; what is not even a bundle that is taken here is not copied.
         """
-        bundle = open_bundle(source)
-        say(f"verified {bundle.digest[:12]}{self._by(bundle)}")
-        if activate:
-            self.store.admit(bundle, because)
-        staged = self.store.add(source)
-        say(f"staged in {self.store.root}")
+        staged = self._stage(source, say, lambda bundle: self.store.admit(bundle, because) if activate else None)
         self._qualify(staged, say)
         if activate:
-            self._activate(staged.digest, because, say)
+            self._activate(staged.digest, because, say, at_once=at_once)
 
-    def activate(self, start: str, because: str | None, say: Say) -> None:
+    def activate(self, start: str, because: str | None, say: Say, *, at_once: bool = False) -> None:
         """The same of a version that lies there, by the first characters of its digest."""
         bundle = self.store.open(self.store.find(start))
         self.store.admit(bundle, because)
         self._qualify(bundle, say)
-        self._activate(bundle.digest, because, say)
+        self._activate(bundle.digest, because, say, at_once=at_once)
+
+    def shadow(self, what: str, say: Say) -> None:
+        """A bundle, or a version that lies here, judges beside the active one. Raises MekikiError.
+
+        It is verified, staged and tried on this device as by `install`; an older one may look on too.
+        """
+        source = Path(what)
+        bundle = self._stage(source, say) if source.is_dir() else self.store.open(self.store.find(what))
+        self._qualify(bundle, say)
+        say(f"shadow {self.store.shadow(bundle.digest).digest[:12]}; see `mekiki-edge shadow report`")
+
+    def end_shadow(self, say: Say) -> None:
+        """No version judges beside the active one any more."""
+        digest = self.store.state().shadow
+        if digest is None:
+            raise BundleError(f"{self.store.root}: no version judges beside the active one; nothing to stop")
+        self.store.end_shadow(digest)
+        say(f"shadow of {digest[:12]} ended")
 
     def rollback(self, why: str | None, say: Say) -> None:
         """Back to the version before, without another look at the device: it judged there."""
@@ -70,23 +86,40 @@ class Place:
         """A line for each step, the oldest first."""
         for event in self.store.state().history:
             why = f": {event.why}" if event.why else ""
-            say(f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC  {event.step:<11}  {event.version[:12]}{why}")
+            say(f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC  {event.step:<12}  {event.version[:12]}{why}")
+
+    def _stage(self, source: Path, say: Say, admit: Callable[[Bundle], None] = lambda _: None) -> Bundle:
+        bundle = open_bundle(source)
+        say(f"verified {bundle.digest[:12]}{self._by(bundle)}")
+        admit(bundle)
+        staged = self.store.add(source)
+        say(f"staged in {self.store.root}")
+        return staged
 
     def _qualify(self, bundle: Bundle, say: Say) -> None:
         settings = self.settings
         how = How(hint=settings.inference.hint, budget_s=self.budget_s, cache=cache_of(settings))
-        trials = qualify(bundle, [settings.device], wanted_precisions(bundle, settings), how)
+        try:
+            trials = qualify(bundle, [settings.device], wanted_precisions(bundle, settings), how)
+        except (ModelError, BundleError) as error:  # the second: it is whole, and its template is none
+            self.store.refuse(bundle.digest, " ".join(str(error).split()))
+            raise
         write_record(settings.state, read_record(settings.state, bundle.digest).with_trials(trials))
         chosen = fastest([one for one in trials if one.finding == "qualified"])
         if chosen is None:
             why = "; ".join(f"{one.name}: {one.why}" for one in trials)
-            self.store.note("refused", bundle.digest, why)
+            self.store.refuse(bundle.digest, why)
             raise ModelError(f"{bundle.path}: not qualified on this box: {why}")
         words = _words(chosen, [one for one in trials if one is not chosen])
         self.store.note("qualified", bundle.digest, words)
         say(f"qualified on {words}")
 
-    def _activate(self, digest: str, because: str | None, say: Say) -> None:
+    def _activate(self, digest: str, because: str | None, say: Say, *, at_once: bool) -> None:
+        holds = self.settings.activation.hold == "running" and not at_once
+        if holds and self.store.state().active not in (None, digest):
+            self.store.hold(digest, because)
+            say(f"waiting {digest[:12]}, in force when the line stops (`mekiki-edge line stopped`)")
+            return
         self.store.activate(digest, because, on_probation=self.settings.probation.parts > 0)
         parts = f", on probation for {self.settings.probation.parts} parts" if self.store.state().on_probation else ""
         say(f"active {digest[:12]}{parts}")
@@ -114,6 +147,10 @@ def _words(chosen: Trial, others: list[Trial]) -> str:
 def _role(state: State, digest: str) -> str:
     if digest == state.active:
         return "probation" if state.on_probation else "active"
+    if state.waiting is not None and digest == state.waiting.version:
+        return "waiting"
+    if digest == state.shadow:
+        return "shadow"
     if digest == state.previous:
         return "previous"
     return "failed" if digest in state.failed else "stored"

@@ -1,7 +1,10 @@
 """Every metric of the daemon. Any thread may call; the endpoint is served by the `metrics` thread."""
 
 import errno
-from collections.abc import Iterable
+import math
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal, get_args
 from wsgiref.simple_server import WSGIServer
 
@@ -20,6 +23,7 @@ _NG, _UNKNOWN = "defect", tuple(reason for reason in get_args(Reason) if reason 
 How = Literal["undecoded", "replaced"]
 SocketName = Literal["bus", "replay", "trigger", "pictures"]
 Swap = Literal["switched", "refused"]
+ProbationEnd = Literal["committed", "rolled_back"]
 
 
 class Metrics:
@@ -31,13 +35,22 @@ class Metrics:
         self._make_camera_metrics(registry)
         self._make_bus_metrics(registry)
         self._make_disk_metrics(registry)
+        self._make_shadow_metrics(registry)
         self._model = Info("mekiki_model", "The model in force for a camera", ("camera",), registry=registry)
         self._swaps = Counter("mekiki_model_swaps_total", "New active versions", ("result",), registry=registry)
+        self._probations = Counter(
+            "mekiki_model_probations_total", "Probations that have ended", ("result",), registry=registry
+        )
+        self._on_probation = Gauge(
+            "mekiki_model_on_probation", "1 while the model in force is on probation", ("camera",), registry=registry
+        )
         self._epoch = Info("mekiki_epoch", "This start of the daemon", registry=registry)
         for name in cameras:
             self._start_at_zero(name)
         for result in get_args(Swap):
             self._swaps.labels(result)
+        for end in get_args(ProbationEnd):
+            self._probations.labels(end)
 
     def _make_camera_metrics(self, registry: CollectorRegistry) -> None:
         camera = ("camera",)
@@ -55,12 +68,23 @@ class Metrics:
             "mekiki_camera_faults_total", "A camera died, hung, froze or did not open", camera, registry=registry
         )
         self._up = Gauge("mekiki_camera_up", "1 while a camera delivers", camera, registry=registry)
+        self._deadline = Gauge(
+            "mekiki_deadline_seconds", "From capture to verdict, as the settings want it", camera, registry=registry
+        )
         self._waiting = Gauge("mekiki_parts_waiting", "Parts in the queue of a camera", camera, registry=registry)
         self._last_frame = Gauge(
             "mekiki_last_frame_timestamp_seconds", "Wall clock of the last picture", camera, registry=registry
         )
         self._ratio = Histogram(
             "mekiki_score_ratio", "Score divided by threshold, ng from 1", camera, buckets=_RATIOS, registry=registry
+        )
+
+        self._drift = Gauge(
+            "mekiki_drift_ratio",
+            "The last parts against the good images of the model, divided by what chance exceeds in one window of "
+            "10,000: drift from 1",
+            (*camera, "of"),
+            registry=registry,
         )
 
     def _make_bus_metrics(self, registry: CollectorRegistry) -> None:
@@ -90,6 +114,20 @@ class Metrics:
             "mekiki_evidence_lost_total", "Frames that should have been kept and were not", registry=registry
         )
         self._evidence_bytes = Gauge("mekiki_evidence_bytes", "Size of what is kept", registry=registry)
+        self._disk_free = Gauge("mekiki_disk_free_bytes", "Room left where the state lies", registry=registry)
+        self._disk_size = Gauge("mekiki_disk_size_bytes", "Of the disk where the state lies", registry=registry)
+
+    def _make_shadow_metrics(self, registry: CollectorRegistry) -> None:
+        self._shadow_up = Gauge(
+            "mekiki_shadow_up", "1 while a candidate judges beside the active model", ("bundle",), registry=registry
+        )
+        self._shadow_verdicts = Counter(
+            "mekiki_shadow_verdicts_total", "Parts that a candidate judged too, by what both said",
+            ("camera", "active", "candidate"), registry=registry,
+        )  # fmt: skip
+        self._shadow_dropped = Counter(
+            "mekiki_shadow_dropped_total", "Parts that a candidate did not see", ("camera", "why"), registry=registry
+        )
 
     def _start_at_zero(self, camera: str) -> None:
         """A rate needs the series to be there before its first event."""
@@ -98,6 +136,7 @@ class Metrics:
         self._faults.labels(camera)
         self._up.labels(camera)
         self._waiting.labels(camera)
+        self._on_probation.labels(camera)
         for outcome, reason in (("ok", "none"), ("ng", _NG), *(("unknown", reason) for reason in _UNKNOWN)):
             self._verdicts.labels(camera, outcome, reason)
 
@@ -127,6 +166,10 @@ class Metrics:
     def up(self, camera: str, *, delivers: bool) -> None:
         """Whether a camera delivers."""
         self._up.labels(camera).set(delivers)
+
+    def deadline(self, camera: str, deadline_s: float) -> None:
+        """What its settings want."""
+        self._deadline.labels(camera).set(deadline_s)
 
     def waiting(self, camera: str, count: int) -> None:
         """How many parts wait for the model."""
@@ -172,6 +215,18 @@ class Metrics:
         """A frame that should have been kept was not: disk full, or more than the writer can take."""
         self._evidence_lost.inc()
 
+    def shadow_up(self, digest: str, *, judges: bool) -> None:
+        """Whether a candidate judges."""
+        self._shadow_up.labels(digest).set(judges)
+
+    def shadow_verdict(self, active: Verdict, candidate: Verdict) -> None:
+        """Both judged a part."""
+        self._shadow_verdicts.labels(active.camera, active.outcome, candidate.outcome).inc()
+
+    def shadow_dropped(self, camera: str, why: str) -> None:
+        """A candidate did not see a part: there was no time for it."""
+        self._shadow_dropped.labels(camera, why).inc()
+
     def model(self, camera: str, bundle: Bundle, device: str, precision: str) -> None:
         """Names the model in force for a camera."""
         manifest = bundle.manifest
@@ -182,9 +237,43 @@ class Metrics:
         """A new active version came."""
         self._swaps.labels(result).inc()
 
+    def on_probation(self, cameras: Iterable[str], *, is_on: bool) -> None:
+        """Whether the model in force for these cameras is on probation."""
+        for camera in cameras:
+            self._on_probation.labels(camera).set(is_on)
+
+    def probation(self, end: ProbationEnd) -> None:
+        """A version was committed, or went back."""
+        self._probations.labels(end).inc()
+
+    def drift(self, camera: str, ratios: Mapping[str, float]) -> None:
+        """How far the last parts of a camera are from what its model was made from."""
+        for name, ratio in ratios.items():
+            self._drift.labels(camera, name).set(ratio)
+
+    def no_drift(self, camera: str, of: Iterable[str]) -> None:
+        """Another model: nothing is known yet."""
+        self._drift.remove_by_labels({"camera": camera})
+        for name in of:
+            self._drift.labels(camera, name)
+
+    def disk(self, folder: Path) -> None:
+        """Says from now on how much room there is; asked anew at each scrape."""
+        self._disk_free.set_function(lambda: _usage(folder)[0])
+        self._disk_size.set_function(lambda: _usage(folder)[1])
+
     def epoch(self, epoch: str) -> None:
         """Names this start of the daemon."""
         self._epoch.info({"epoch": epoch})
+
+
+def _usage(folder: Path) -> tuple[float, float]:
+    """Bytes free and in all; NaN where the disk does not answer, for a scrape must not fail by it."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return math.nan, math.nan
+    return usage.free, usage.total
 
 
 class Endpoint:

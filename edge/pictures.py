@@ -124,6 +124,16 @@ def _topics(camera: str) -> tuple[str, str]:
     return f"picture/{camera}", f"heatmap/{camera}"
 
 
+def jpeg(image: Image, prediction: Prediction | None, ng_at_or_above: float | None) -> bytes:
+    """The frame with what a model found, as JPEG; empty where it found nothing to show, or no JPEG is so large."""
+    if prediction is None or ng_at_or_above is None:
+        return b""
+    try:
+        return cv2.imencode(".jpg", overlay(image, prediction, ng_at_or_above), _QUALITY)[1].tobytes()
+    except cv2.error:  # more than 65,500 pixels on a side
+        return b""
+
+
 def overlay(image: Image, prediction: Prediction, ng_at_or_above: float) -> Image:
     """The frame, uint8 (H, W, 3) BGR, with its heatmap laid over it or its boxes drawn; `image` stays as it is.
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from edge.config import ProbationConfig
 from edge.journal_file import connect, is_made
+from edge.metrics import Metrics
 from models.errors import MekikiError
 from models.store import Store
 
@@ -22,8 +23,8 @@ _log = logging.getLogger(__name__)
 _EARLY = 50  # parts after which a version that does badly goes back, and not only at the end
 _ROWS = 500  # that one look reads
 _BACK = 20  # how far the first look goes back, in probations
-_LATE = ("deadline", "overload")
-_CAMERAS = ("camera_fault", "bad_frame", "stale_frame")  # no model's doing
+LATE = ("deadline", "overload")
+CAMERAS = ("camera_fault", "bad_frame", "stale_frame")  # no model's doing
 
 
 class Seen(NamedTuple):
@@ -35,7 +36,7 @@ class Seen(NamedTuple):
     @property
     def shows_a_part(self) -> bool:
         """Whether the camera gave a picture that a model could look at."""
-        return self.reason not in _CAMERAS
+        return self.reason not in CAMERAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Counts:
     def of(cls, verdicts: Iterable[Seen]) -> "Counts":
         """Counts them."""
         seen = [one for one in verdicts if one.shows_a_part]
-        late = sum(one.reason in _LATE for one in seen)
+        late = sum(one.reason in LATE for one in seen)
         unknown = sum(one.outcome == "unknown" for one in seen) - late
         return cls(len(seen), sum(one.outcome == "ng" for one in seen), unknown, late)
 
@@ -68,7 +69,8 @@ class Ruling(NamedTuple):
 
 
 def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
-    """A share that rose by more than is allowed is a reason to go back, from 50 parts on. Without an old version's
+    """A share that rose by more than is allowed is a reason to go back, from 50 parts on. So is one of ng that fell: it
+    may be defects that pass now, and not good parts that the old version rejected. Without an old version's
     verdicts its shares count as 0 for `unknown` and late, and NG cannot be compared."""
     if new.parts < min(_EARLY, config.parts):
         return Ruling(None, "")
@@ -77,7 +79,7 @@ def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
         del limits["ng"]
     for name, rise in limits.items():
         now, before = new.share(name), old.share(name)
-        if now > before + rise or (name == "ng" and now < before - rise):
+        if now > before + rise or (name == "ng" and now < before - config.ng_fall):
             return Ruling(False, f"{name} of {new.parts} parts {now:.1%}, before {before:.1%} of {old.parts}")
     if new.parts < config.parts:
         return Ruling(None, "")
@@ -88,17 +90,27 @@ def ruling(new: Counts, old: Counts, config: ProbationConfig) -> Ruling:
 class Trial:
     """Watches one store's version on probation."""
 
-    def __init__(self, store: Store, cameras: Sequence[str], journal: Path, config: ProbationConfig) -> None:
+    def __init__(
+        self, store: Store, cameras: Sequence[str], journal: Path, config: ProbationConfig, metrics: Metrics
+    ) -> None:
         self._store, self._cameras, self._journal, self._config = store, frozenset(cameras), journal, config
         self._verdicts: dict[str, deque[Seen]] = {}
         self._read_up_to: int | None = None
         self._said: str | None = None
+        self._metrics = metrics
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the settings ask for a probation."""
+        return self._config.parts > 0
 
     def look(self, digest: str) -> None:
         """`digest` is what judges now. Commits or goes back when the time has come; the store's next reader follows."""
         try:
             state = self._store.state()
-            if (state.active, state.on_probation) != (digest, True):
+            is_on = (state.active, state.on_probation) == (digest, True)
+            self._metrics.on_probation(self._cameras, is_on=is_on)
+            if not is_on:
                 self._verdicts.clear()
                 self._read_up_to = None
                 return
@@ -113,9 +125,11 @@ class Trial:
     def _rule(self, digest: str, found: Ruling) -> None:
         if found.is_good:
             self._store.commit(digest, found.why)
+            self._metrics.probation("committed")
             _log.info("version %s committed: %s", digest[:12], found.why)
         else:
             self._store.give_up(digest, found.why)
+            self._metrics.probation("rolled_back")
             _log.error("version %s rolled back: %s", digest[:12], found.why)
 
     def _read(self, digest: str, since_ns: int) -> None:

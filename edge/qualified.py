@@ -1,12 +1,14 @@
 """At which precision this box judges by a bundle: one that is on record as qualified, or found to be so now.
 
-Runs on the main thread before any other is started, and on `swap`.
+Runs on the main thread before any other is started, on `swap`, and in the process of a candidate.
 """
 
 import contextlib
 import logging
+from pathlib import Path
+from typing import Literal, Protocol
 
-from edge.config import Settings
+from edge.config import InferenceConfig, Settings
 from edge.qualify import BRIEF, How, openvino_version, qualify
 from edge.record import Record, Trial, fastest, read_record, write_record
 from models.bundle import Bundle
@@ -19,12 +21,32 @@ _log = logging.getLogger(__name__)
 _CACHE = "compiled"
 
 
-def cache_of(settings: Settings) -> Cache:
+class Judging(Protocol):
+    """What decides at which precision a box judges: its settings, or as much of them as a candidate is told."""
+
+    @property
+    def state(self) -> Path:
+        """Where it is kept what is qualified."""
+
+    @property
+    def device(self) -> str:
+        """OpenVINO's name."""
+
+    @property
+    def precision(self) -> Literal["auto"] | Precision:
+        """Of those that a bundle holds."""
+
+    @property
+    def inference(self) -> InferenceConfig:
+        """How the device is used."""
+
+
+def cache_of(settings: Judging) -> Cache:
     """Where compiled graphs are kept for the next start."""
     return Cache(settings.state / _CACHE)
 
 
-def wanted_precisions(bundle: Bundle, settings: Settings) -> tuple[Precision, ...]:
+def wanted_precisions(bundle: Bundle, settings: Judging) -> tuple[Precision, ...]:
     """Those that the settings leave to choose from. Raises BundleError where the bundle lacks the one they name."""
     return bundle.precisions if settings.precision == "auto" else bundle.at(settings.precision).precisions[:1]
 
@@ -35,7 +57,7 @@ def budget_of(settings: Settings, cameras: list[str]) -> float | None:
     return min((deadline_s for deadline_s in deadlines if deadline_s is not None), default=None)
 
 
-def qualified(bundle: Bundle, settings: Settings, budget_s: float | None, *, keep: bool = True) -> Bundle:
+def qualified(bundle: Bundle, settings: Judging, budget_s: float | None, *, keep: bool = True) -> Bundle:
     """The bundle at the fastest precision that judges right on the device of the settings, in time if one does.
 
     What is not on record is tried now and, with `keep`, put there. One that judges right but too late is better than
@@ -72,7 +94,7 @@ def figure_words(trial: Trial) -> str:
     return f"{trial.name} " + ("refused" if trial.figures is None else f"{trial.figures.p50_s * 1e3:.1f} ms")
 
 
-def _known(record: Record, settings: Settings, wanted: tuple[Precision, ...]) -> dict[Precision, Trial]:
+def _known(record: Record, settings: Judging, wanted: tuple[Precision, ...]) -> dict[Precision, Trial]:
     """What is on record and still holds."""
     trials = [one for one in record.trials if one.device == settings.device and one.precision in wanted]
     if not trials:
@@ -82,7 +104,7 @@ def _known(record: Record, settings: Settings, wanted: tuple[Precision, ...]) ->
 
 
 def _find_out(
-    bundle: Bundle, settings: Settings, missing: list[Precision], record: Record, *, keep: bool
+    bundle: Bundle, settings: Judging, missing: list[Precision], record: Record, *, keep: bool
 ) -> list[Trial]:
     names = ", ".join(missing)
     _log.info("bundle %s: not on record for %s at %s; tried now", bundle.digest[:12], settings.device, names)

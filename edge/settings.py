@@ -15,12 +15,14 @@ from edge.camera_config import FolderConfig, OpenCVConfig
 from edge.config import (
     ENV_DELIMITER,
     ENV_PREFIX,
+    ActivationConfig,
     BusConfig,
     EvidenceConfig,
     InferenceConfig,
     JournalConfig,
     MetricsConfig,
     ProbationConfig,
+    ReviewConfig,
     Settings,
 )
 from models.errors import ConfigError
@@ -32,12 +34,14 @@ _TABLES: dict[str, type[BaseModel]] = {
     "bus": BusConfig,
     "journal": JournalConfig,
     "evidence": EvidenceConfig,
+    "review": ReviewConfig,
     "metrics": MetricsConfig,
     "probation": ProbationConfig,
+    "activation": ActivationConfig,
     "folder": FolderConfig,
     "opencv": OpenCVConfig,
 }
-_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "metrics", "probation"]
+_OVERRIDABLE = ["", "inference", "bus", "journal", "evidence", "review", "metrics", "probation", "activation"]
 _NOT_SETTINGS = {"MEKIKI_SHARED"}  # where tests and benchmarks find their data
 _UNITS = {"_s": "a number of seconds", "_px": "a whole number of pixels", "fps": "a number of frames per second"}
 

@@ -78,6 +78,11 @@ def count_start(settings: Settings) -> None:
     _at_each_store(settings, _count_start)
 
 
+def count_end(settings: Settings) -> None:
+    """The daemon ends in order: that start speaks against no model on probation."""
+    _at_each_store(settings, _count_end)
+
+
 def _at_each_store(settings: Settings, step: Callable[[Store], None]) -> None:
     places = {path for path, is_store in (model_path(settings, camera) for camera in settings.camera) if is_store}
     for store in (Store(path, Gate(settings.trust)) for path in sorted(places) if path.is_dir()):
@@ -88,10 +93,13 @@ def _at_each_store(settings: Settings, step: Callable[[Store], None]) -> None:
 
 
 def _withdraw_unfit(store: Store, most: int) -> None:
+    if (damage := store.record.damage()) is not None:
+        _log.warning("%s", damage)
     state = store.state()
     if state.active is None or not state.on_probation:
         return
-    why = f"{most} starts within its probation" if state.starts >= most else None
+    failed = state.failed_starts(_boot()) >= most
+    why = f"{most} starts within its probation did not end in order" if failed else None
     try:
         store.active()
     except BundleError as error:
@@ -103,7 +111,20 @@ def _withdraw_unfit(store: Store, most: int) -> None:
 
 def _count_start(store: Store) -> None:
     if (active := store.state().active) is not None:
-        store.start(active)
+        store.start(active, _boot())
+
+
+def _count_end(store: Store) -> None:
+    if (active := store.state().active) is not None:
+        store.end(active)
+
+
+def _boot() -> str:
+    """Which boot of the machine this is; where the service manager hides it all are one, and every start counts."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def load_models(

@@ -1,17 +1,17 @@
 """Follows the active version of a store while the daemon runs. Thread `swap`.
 
 A new version is verified (its signature too), compiled, warmed and checked on its golden images beside the old
-one. Only then does the engine switch, between two frames. A version that fails any of it stays out until the store
-changes.
+one. Only then does the engine switch, between two frames. A version that fails any of it stays out until the store or
+the trusted keys change. One that waits for the line to stop is prepared meanwhile.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
+from edge.hold import Hold
 from edge.metrics import Metrics
 from edge.model import Model
 from edge.probation import Trial
@@ -21,6 +21,7 @@ from models.store import Store
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 0.5
+_WHATEVER = (MekikiError, OSError, RuntimeError, MemoryError)  # that a disk or a device may throw
 _SWITCH_S = 10.0  # the engine switches between two frames; if it does not, it hangs
 
 
@@ -40,14 +41,15 @@ class _Followed:
     digest: str
     prepare: Callable[[Bundle], Model]  # makes a model that may judge, or raises MekikiError
     trial: Trial | None = None  # watches a version on probation
-    stamp: int = 0  # of state.json when it was last read
+    stamp: tuple[int, int] = (0, 0)  # of the store's record and of the trusted keys when they were last read
+    waiting: Model | None = None  # prepared, for when the line stops
 
 
 class Swap:
     """Looks at every store twice a second."""
 
-    def __init__(self, engine: Switch, metrics: Metrics, stop: threading.Event) -> None:
-        self._engine, self._metrics, self._stop = engine, metrics, stop
+    def __init__(self, engine: Switch, metrics: Metrics, stop: threading.Event, hold: Hold | None = None) -> None:
+        self._engine, self._metrics, self._stop, self._hold = engine, metrics, stop, hold or Hold()
         self._followed: list[_Followed] = []
 
     def follow(
@@ -74,26 +76,54 @@ class Swap:
                 followed.trial.look(followed.digest)
 
     def _look(self, followed: _Followed) -> None:
-        """Reads the store's record if it changed, and follows it."""
-        stamp = _stamp(followed.store.root / "state.json")
-        if stamp == followed.stamp:
-            return
-        followed.stamp, wanted = stamp, None
+        """Follows the store's record where it changed, or the keys that its versions are trusted by."""
+        stamp = followed.store.record.stamp, followed.store.gate.stamp
+        if stamp != followed.stamp:
+            followed.stamp = stamp
+            self._follow(followed)
+        if followed.waiting is not None and not self._hold.is_on:
+            self._release(followed, followed.waiting.bundle.digest)
+
+    def _follow(self, followed: _Followed) -> None:
+        wanted = None
         try:
-            wanted = followed.store.state().active
-            if wanted is None or wanted == followed.digest:
-                return
-            model = followed.prepare(followed.store.open(wanted))
-            if followed.store.state().active != wanted:
-                return  # withdrawn meanwhile; the next look sees what is wanted now
-        except (MekikiError, OSError, RuntimeError, MemoryError) as error:  # whatever it is, the line goes on as it is
-            self._metrics.swap("refused")
-            _log.error("model of %s stays as it is: %s", ", ".join(followed.cameras), error)
-            # Not for a disk or a memory that was full, nor for trusted keys that are not in order.
-            if wanted is not None and isinstance(error, MekikiError) and not isinstance(error, ConfigError):
-                _give_up(followed.store, wanted, str(error))
-            return
-        self._switch(followed, model)
+            state = followed.store.state()
+            wanted = state.active
+            if wanted not in (None, followed.digest):
+                model = self._prepared(followed, wanted)
+                if followed.store.state().active != wanted:
+                    return  # withdrawn meanwhile; the next look sees what is wanted now
+                self._switch(followed, model)
+            wanted = None if state.waiting is None else state.waiting.version
+            followed.waiting = None if wanted is None else self._prepared(followed, wanted)
+        except _WHATEVER as error:
+            self._refused(followed, wanted, error)
+
+    def _release(self, followed: _Followed, digest: str) -> None:
+        """The line is stopped: the version that waits comes into force, on probation if the settings want one."""
+        try:
+            is_tried = followed.trial is not None and followed.trial.is_wanted
+            followed.store.release(digest, on_probation=is_tried)
+        except _WHATEVER as error:
+            followed.waiting = None
+            self._refused(followed, digest, error)
+        else:
+            self._follow(followed)
+
+    def _prepared(self, followed: _Followed, digest: str) -> Model:
+        """It may have been prepared while it waited."""
+        waiting = followed.waiting
+        if waiting is not None and waiting.bundle.digest == digest:
+            return waiting
+        return followed.prepare(followed.store.open(digest))
+
+    def _refused(self, followed: _Followed, digest: str | None, error: Exception) -> None:
+        """Whatever it is, the line goes on as it is."""
+        self._metrics.swap("refused")
+        _log.error("model of %s stays as it is: %s", ", ".join(followed.cameras), error)
+        # Not for a disk or a memory that was full, nor for trusted keys that are not in order.
+        if digest is not None and isinstance(error, MekikiError) and not isinstance(error, ConfigError):
+            _give_up(followed.store, digest, " ".join(str(error).split()))
 
     def _switch(self, followed: _Followed, model: Model) -> None:
         if not self._engine.swap(followed.cameras, model).wait(_SWITCH_S):
@@ -104,17 +134,13 @@ class Swap:
 
 
 def _give_up(store: Store, digest: str, why: str) -> None:
-    """If it is on probation the version before it comes back, so that the next start finds one that judges."""
+    """If it is on probation the version before it comes back, so that the next start finds one that judges. If it waits
+    for the line to stop, it waits no more."""
     try:
-        store.give_up(digest, " ".join(why.split()))
+        waiting = store.state().waiting
+        if waiting is not None and waiting.version == digest:
+            store.refuse(digest, why)
+        else:
+            store.give_up(digest, why)
     except (MekikiError, OSError) as error:
         _log.warning("version %s stays active in %s: %s", digest[:12], store.root, error)
-
-
-def _stamp(path: Path) -> int:
-    """Changes whenever the record is replaced: it is always a new file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 0
-    return hash((status.st_ino, status.st_mtime_ns, status.st_size))

@@ -58,6 +58,18 @@ def write_whole(path: Path, content: bytes, staging: Path | None = None) -> None
     sync(path.parent)
 
 
+def write_once(path: Path, content: bytes) -> None:
+    """As `write_whole`, but of two writers of one name the second gets FileExistsError, and the file stays."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY_PREFIX) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        Path(file.name).chmod(0o644)
+        path.hardlink_to(file.name)
+    hand_over(path)
+    sync(path.parent)
+
+
 def make_folder(path: Path) -> None:
     """Makes the folder and those above it where they are missing, and syncs each new name."""
     if not path.is_dir():

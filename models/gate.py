@@ -44,6 +44,15 @@ class Gate:
         _prove(bundle, path, key)
         return key
 
+    @property
+    def stamp(self) -> int:
+        """Changes when a key comes, goes or is mended."""
+        try:
+            files = () if self.trust is None else (self.trust, *sorted(self.trust.iterdir()))
+            return hash(tuple((file.name, file.stat().st_ino, file.stat().st_ctime_ns) for file in files))
+        except OSError:
+            return 0
+
     def take_in(self, bundle: Bundle) -> TrustedKey | None:
         """The same of a bundle that comes to this machine: its signer must be trusted today, and for its product."""
         key = self.verify(bundle)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from models.base import Frozen
+from models.drift import Usual, usual_of
 from models.prediction import Image
 from models.verdict import Reason
 
@@ -76,6 +77,8 @@ class HealthLimits(Frozen):
     centre_x: Range
     centre_y: Range
     extent: Range
+    # By name of the measure, where it scatters: what drift is measured against.
+    usual: dict[str, Usual] = Field(default_factory=dict)
 
 
 def measure(image: Image) -> Health:
@@ -200,7 +203,13 @@ def limits_of(measures: Sequence[Health]) -> HealthLimits | None:
         centre_x=_placed(centre_x),
         centre_y=_placed(centre_y),
         extent=_scattered(extent, 0.1),
+        usual=_usual(measures),
     )
+
+
+def _usual(measures: Sequence[Health]) -> dict[str, Usual]:
+    found = {name: usual_of([getattr(one, name) for one in measures]) for name in Health.__slots__}
+    return {name: usual for name, usual in found.items() if usual is not None}
 
 
 def _scattered(values: Sequence[float], least: float) -> Range:

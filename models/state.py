@@ -4,8 +4,10 @@
                                                                        \\-> rolled back, with a reason
 
 What is received is not in the store yet; what is staged lies there, whole; what is qualified judged right and in time
-on this device. A version on probation is in force, and the one before it, which proved itself, waits to come back.
-All of it is one record, so that whatever is cut off leaves the state before a change or the one after it.
+on this device. Where the line holds versions back, a qualified one waits until the line stops. A version on probation
+is in force, and the one before it, which proved itself, waits to come back. A version in shadow judges beside the
+active one, and acts on nothing. All of it is one record, so that whatever is cut off leaves the state before a change
+or the one after it.
 """
 
 from datetime import datetime
@@ -17,7 +19,10 @@ from models.base import Frozen, Sha256
 from models.errors import BundleError
 
 MAX_EVENTS = 200  # the oldest go first
-Step = Literal["staged", "qualified", "refused", "activated", "committed", "rolled_back"]
+Step = Literal[
+    "staged", "qualified", "refused", "waiting", "activated", "committed", "rolled_back", "shadowed", "shadow_ended"
+]
+_NO_STARTS = {"starts": 0, "boot": None}
 
 
 class Event(Frozen):
@@ -29,6 +34,13 @@ class Event(Frozen):
     why: str | None = None
 
 
+class Waiting(Frozen):
+    """A version that comes into force when the line stops."""
+
+    version: Sha256
+    because: str | None = None  # why, though it is older than the active one
+
+
 class State(Frozen):
     """The record of a store. Every method gives the one after a change, or raises BundleError."""
 
@@ -36,7 +48,10 @@ class State(Frozen):
     previous: Sha256 | None = None  # comes back at a rollback; while the active one is on probation: a proven one
     because: str | None = None  # why the active version was put in force though it is older than the one before
     on_probation: bool = False  # whether the active version has yet to prove itself
-    starts: int = Field(default=0, ge=0)  # of the daemon, since it is on probation
+    starts: int = Field(default=0, ge=0)  # of the daemon, since it is on probation, that did not end in order
+    boot: str | None = None  # of the machine, in which the last of these began
+    waiting: Waiting | None = None
+    shadow: Sha256 | None = None  # judges beside the active version
     failed: dict[Sha256, str] = Field(default_factory=dict)  # on probation here, and why: not tried again
     history: tuple[Event, ...] = ()
 
@@ -62,7 +77,7 @@ class State(Frozen):
         """The version is in force; on probation only where there is one to go back to."""
         self.refuse_failed(version)
         if version == self.active:
-            return self
+            return self.model_copy(update={"waiting": None})
         proven = self.previous if self.on_probation else self.active
         if version == proven:  # back from a probation by hand
             proven = None
@@ -71,19 +86,57 @@ class State(Frozen):
             "previous": proven,
             "because": because,
             "on_probation": on_probation and proven is not None,
-            "starts": 0,
+            "waiting": None,  # whatever waited: this was decided later
+            "shadow": self._shadow_beside(version),
+            **_NO_STARTS,
         }
         return self.model_copy(update=update).noted("activated", version, now, because)
 
-    def started(self) -> Self:
-        """The daemon has started once more with a version on probation."""
-        return self.model_copy(update={"starts": self.starts + 1})
+    def held(self, version: str, now: datetime, because: str | None = None) -> Self:
+        """The version waits for the line to stop; one that waited gives way."""
+        self.refuse_failed(version)
+        if version == self.active:
+            return self.model_copy(update={"waiting": None})
+        update = {"waiting": Waiting(version=version, because=because)}
+        return self.model_copy(update=update).noted("waiting", version, now, "until the line stops")
+
+    def refused(self, version: str, now: datetime, why: str) -> Self:
+        """A version may not come into force. If it waited for that, it waits no more."""
+        waits = self.waiting is not None and self.waiting.version == version
+        return self.model_copy(update={"waiting": None if waits else self.waiting}).noted("refused", version, now, why)
+
+    def shadowed(self, version: str, now: datetime) -> Self:
+        """The version judges beside the active one; one that did so before gives way."""
+        if version == self.active:
+            raise BundleError(f"version {version[:12]}: is the active one; a shadow judges beside it: name another")
+        if version == self.shadow:
+            return self
+        return self.model_copy(update={"shadow": version}).noted("shadowed", version, now)
+
+    def unshadowed(self, now: datetime, why: str | None = None) -> Self:
+        """No version judges beside the active one any more."""
+        if self.shadow is None:
+            return self
+        return self.model_copy(update={"shadow": None}).noted("shadow_ended", self.shadow, now, why)
+
+    def failed_starts(self, boot: str) -> int:
+        """How many starts did not end in order, as far as that is this version's doing: what ended with the machine
+        itself, as by a power cut, is not."""
+        return self.starts if self.boot in (None, boot) else max(0, self.starts - 1)
+
+    def started(self, boot: str) -> Self:
+        """The daemon starts once more with a version on probation."""
+        return self.model_copy(update={"starts": self.failed_starts(boot) + 1, "boot": boot})
+
+    def ended(self) -> Self:
+        """That start ended in order, and counts for nothing."""
+        return self.model_copy(update={"starts": max(0, self.starts - 1), "boot": None})
 
     def committed(self, now: datetime, why: str) -> Self:
         """The active version has proved itself."""
         if self.active is None or not self.on_probation:
             return self
-        update = {"on_probation": False, "starts": 0}
+        update = {"on_probation": False, **_NO_STARTS}
         return self.model_copy(update=update).noted("committed", self.active, now, why)
 
     def given_up(self, now: datetime, why: str) -> Self:
@@ -94,9 +147,10 @@ class State(Frozen):
             "active": self.previous,
             "previous": None,
             "because": None,
+            "shadow": self._shadow_beside(self.previous),
             "on_probation": False,
-            "starts": 0,
             "failed": {**self.failed, self.active: why},
+            **_NO_STARTS,
         }
         return self.model_copy(update=update).noted("rolled_back", self.active, now, why)
 
@@ -108,7 +162,13 @@ class State(Frozen):
             "active": self.previous,
             "previous": self.active,
             "because": None,
+            "shadow": self._shadow_beside(self.previous),
             "on_probation": False,
-            "starts": 0,
+            "waiting": None,
+            **_NO_STARTS,
         }
         return self.model_copy(update=update).noted("rolled_back", self.active, now, why)
+
+    def _shadow_beside(self, active: str | None) -> str | None:
+        """The version in shadow, unless it is to be in force."""
+        return None if self.shadow == active else self.shadow

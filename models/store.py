@@ -2,6 +2,7 @@
 
     STORE/versions/<digest>/   bundles, immutable but for their signature
     STORE/state.json           which version is active, which was before it, and the history (models/state.py)
+    STORE/state.copy.json      the same (models/record.py)
 
 The whole state lives in one file that is replaced whole, so after a power cut a reader finds
 the state before the change or the one after it. Writers take a lock; readers need none.
@@ -14,14 +15,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from models.base import first_error
 from models.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from models.errors import BundleError
 from models.files import TEMPORARY_PREFIX, hand_over, make_folder, remove_folder, whole_folder, write_whole
 from models.gate import Gate
 from models.manifest import Manifest, parse_manifest
+from models.record import Record
 from models.state import State, Step
 
 __all__ = ["State", "Store"]
@@ -36,7 +35,7 @@ class Store:
     """
 
     def __init__(self, root: Path, gate: Gate | None = None) -> None:
-        self.root, self.gate = root, gate or Gate()
+        self.root, self.gate, self.record = root, gate or Gate(), Record(root)
 
     def add(self, source: Path) -> Bundle:
         """Copies a bundle in and verifies the copy. Adding a version twice changes nothing but its signature;
@@ -70,16 +69,51 @@ class Store:
         with self._locked():
             bundle = _whole(self._folder(self.find(digest)))
             self.admit(bundle, because)
-            before = self._state_before()
-            after = before.activated(bundle.digest, self.gate.now(), because, on_probation=on_probation)
-            if after != before:
-                self._write(after)
+            self._change(
+                lambda state: state.activated(bundle.digest, self.gate.now(), because, on_probation=on_probation)
+            )
         return bundle
+
+    def hold(self, digest: str, because: str | None = None) -> Bundle:
+        """The same of a version that waits until the line stops; then `release` puts it in force."""
+        with self._locked():
+            bundle = _whole(self._folder(self.find(digest)))
+            self.admit(bundle, because)
+            self._change(lambda state: state.held(bundle.digest, self.gate.now(), because))
+        return bundle
+
+    def release(self, digest: str, *, on_probation: bool) -> None:
+        """The version that waits comes into force. Nothing happens where it waits no more; else as `activate`."""
+        waiting = self.state().waiting
+        if waiting is not None and waiting.version == digest:
+            self.activate(digest, waiting.because, on_probation=on_probation)
+
+    def refuse(self, digest: str, why: str) -> None:
+        """One more line of history, as `note`: the version may not come into force. It waits for that no more."""
+        with self._locked(), contextlib.suppress(BundleError):
+            self._change(lambda state: state.refused(digest, self.gate.now(), why))
+
+    def shadow(self, digest: str) -> Bundle:
+        """A stored version judges beside the active one, and acts on nothing; it may be an older one.
+
+        Raises BundleError when it is damaged, not trusted, for another product, or active itself.
+        """
+        with self._locked():
+            bundle = _whole(self._folder(self.find(digest)))
+            self.gate.put_in_force(bundle, self._active_manifest(), "it only looks on")
+            self._change(lambda state: state.shadowed(bundle.digest, self.gate.now()))
+        return bundle
+
+    def end_shadow(self, digest: str | None = None, why: str | None = None) -> None:
+        """No version judges beside the active one any more; with a digest, only where it is that one."""
+        with self._locked():
+            if digest is None or self.state().shadow == digest:
+                self._change(lambda state: state.unshadowed(self.gate.now(), why))
 
     def admit(self, bundle: Bundle, because: str | None = None) -> None:
         """Raises BundleError when the bundle may not come into force here: the gate's reasons, another product than
         the active version's, an older one without a reason to go back, or one that failed on probation here."""
-        self._state_before().refuse_failed(bundle.digest)
+        self.state().refuse_failed(bundle.digest)
         self.gate.put_in_force(bundle, self._active_manifest(), because)
 
     def rollback(self, why: str | None = None) -> Bundle:
@@ -89,7 +123,7 @@ class Store:
             if state.previous is None:
                 raise BundleError(f"{self.root}: no version before the active one; push another bundle")
             bundle = self.open(state.previous)
-            self._write(state.rolled_back(self.gate.now(), why))
+            self.record.write(state.rolled_back(self.gate.now(), why))
         return bundle
 
     def commit(self, digest: str, why: str) -> None:
@@ -108,22 +142,30 @@ class Store:
 
         self._settle(digest, back)
 
-    def start(self, digest: str) -> int:
-        """Counts a start of the daemon with a version on probation; how many there were, 0 where it is not."""
-        self._settle(digest, State.started)
-        state = self.state()
-        return state.starts if (state.active, state.on_probation) == (digest, True) else 0
+    def start(self, digest: str, boot: str) -> None:
+        """Counts a start of the daemon with a version on probation, in this boot of the machine."""
+        self._settle(digest, lambda state: state.started(boot))
+
+    def end(self, digest: str) -> None:
+        """That start ended in order."""
+        self._settle(digest, State.ended)
 
     def note(self, step: Step, digest: str, why: str | None = None) -> None:
         """One more line of history, where the record is whole."""
         with self._locked(), contextlib.suppress(BundleError):
-            self._write(self.state().noted(step, digest, self.gate.now(), why))
+            self._change(lambda state: state.noted(step, digest, self.gate.now(), why))
 
     def _settle(self, digest: str, change: Callable[[State], State]) -> None:
         with self._locked():
             state = self.state()
             if (state.active, state.on_probation) == (digest, True):
-                self._write(change(state))
+                self._change(change)
+
+    def _change(self, change: Callable[[State], State]) -> None:
+        """Under the lock. Raises BundleError when the record is damaged, or the change may not be."""
+        before = self.state()
+        if (after := change(before)) != before:
+            self.record.write(after)
 
     def active(self) -> Bundle:
         """The version in force, verified. Raises BundleError when there is none or it is damaged."""
@@ -140,13 +182,7 @@ class Store:
 
     def state(self) -> State:
         """Which versions are active and previous. Raises BundleError when the record is damaged."""
-        path = self.root / "state.json"
-        try:
-            return State.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return State()
-        except ValidationError as error:
-            raise BundleError(f"{path}: {first_error(error)}; push a bundle again") from error
+        return self.record.read()
 
     def versions(self) -> list[str]:
         """Digests of all stored versions, sorted."""
@@ -160,12 +196,6 @@ class Store:
             what = "no version" if not found else f"{len(found)} versions"
             raise BundleError(f"{self.root}: {what} starting with {start!r}; see `mekiki-deploy status`")
         return found[0]
-
-    def _state_before(self) -> State:
-        """An empty one also where the record is damaged: activating is how it is repaired."""
-        with contextlib.suppress(BundleError):
-            return self.state()
-        return State()
 
     def _active_manifest(self) -> Manifest | None:
         """As far as it can be read: a damaged version must not keep out the one that mends it."""
@@ -194,9 +224,6 @@ class Store:
 
     def _folder(self, digest: str) -> Path:
         return self.root / "versions" / digest
-
-    def _write(self, state: State) -> None:
-        write_whole(self.root / "state.json", state.model_dump_json(indent=2, exclude_defaults=True).encode() + b"\n")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

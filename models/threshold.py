@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from models.base import Frozen, Sha256
+from models.drift import Usual
 
 ThresholdPolicy = Literal["recall_1", "normal_quantile", "recall", "false_rejects", "fixed"]
 LEAST_SHARE: Final = 1e-6  # nearer to 0 or 1, no number of images would prove it
@@ -34,6 +35,7 @@ class Threshold(Frozen):
     n_defect: int = Field(ge=0)  # defect images whose scores were used
     recall_lower_95: float | None = Field(ge=0, le=1)  # Clopper-Pearson, one-sided; null without defects
     false_reject_upper_95: float = Field(ge=0, le=1)
+    usual: Usual | None = None  # of the scores of those good images: what drift is measured against; null: they repeat
     seen: tuple[Sha256, ...] = ()  # images whose scores put it there: later figures on them flatter
     asked: Asked | None = None  # null: nothing, the policy has its own numbers
 

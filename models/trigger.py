@@ -1,4 +1,5 @@
-"""The trigger: a PLC says that a part is there, and hears which verdict will be its own. Wire format."""
+"""What a PLC says: that a part is there, and hears which verdict will be its own; that the line runs or is stopped.
+Wire format."""
 
 from typing import Annotated, Literal
 
@@ -15,6 +16,14 @@ class Trigger(Frozen):
     version: Literal[1] = 1
     camera: str
     part_id: PartId | None = None  # comes back in the verdict
+
+
+class LineState(Frozen):
+    """What the line does: told on the same socket, and answered alike. Where the box holds new models back while the
+    line runs, it takes them when it is told `stopped`; after a start of the box the line counts as running."""
+
+    version: Literal[1] = 1
+    line: Literal["running", "stopped"]
 
 
 class TriggerReply(BaseModel):

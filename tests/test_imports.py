@@ -174,7 +174,7 @@ def test_loading_all_of_edge_models_and_deploy_and_every_command_loads_nothing_h
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for package in ("models", "edge", "deploy")
         for path in sorted((ROOT / package).rglob("*.py"))
-        if path.name != "__main__.py"
+        if path.name != "__main__.py" and "callback_plugins" not in path.parts  # that is Ansible's to load
     ]
     code = "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
     command = [sys.executable, "-c", code, *names, "trainer.cli"]

@@ -10,8 +10,10 @@ from models.errors import ConfigError
 from trainer.arguments import length_px, seed, whole
 from trainer.compare_command import add_compare
 from trainer.conditions_command import add_conditions
+from trainer.dataset_command import add_dataset
 from trainer.fit_command import EXAMPLE, add_fit
 from trainer.render_command import add_render, add_render_parts
+from trainer.retrain_command import add_retrain
 from trainer.threshold_command import add_threshold
 
 
@@ -30,6 +32,8 @@ def build_parser() -> Parser:
     _add_boxes(subs)
     add_conditions(subs)
     add_compare(subs)
+    add_dataset(subs)
+    add_retrain(subs)
     add_render(subs)
     add_render_parts(subs)
     _add_pretrain(subs)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, assert_never
 
+from models.drift import usual_of
 from models.errors import ConfigError, DatasetError
 from models.scoring import judge
 from models.threshold import Asked, Threshold, ThresholdPolicy
@@ -118,6 +119,7 @@ def _put(
         n_defect=len(defect),
         recall_lower_95=lower_bound(caught, len(defect)),
         false_reject_upper_95=upper_bound(rejected, len(good)),
+        usual=usual_of(good),
         seen=tuple(seen),
     )
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from models.drift import usual_of
 from models.errors import DatasetError
 from models.manifest import Threshold
 
@@ -40,6 +41,7 @@ def recall_1(
         n_defect=len(defect),
         recall_lower_95=lower_bound(len(defect), len(defect)),
         false_reject_upper_95=upper_bound(rejected, len(good)),
+        usual=usual_of(good),
         seen=tuple(seen),
     )
 
@@ -70,6 +72,7 @@ def normal_quantile(good: Sequence[float], seen: Sequence[str] = ()) -> Threshol
         n_defect=0,
         recall_lower_95=None,
         false_reject_upper_95=upper_bound(sum(score >= limit for score in good), len(good)),
+        usual=usual_of(good),
         seen=tuple(seen),
     )
 

@@ -4,9 +4,7 @@
 and nothing else. It ends when the daemon closes the socket, and is killed when the daemon dies.
 """
 
-import ctypes
 import os
-import signal
 import socket
 import sys
 
@@ -17,16 +15,16 @@ from edge.cameras.messages import Ended, Link, Lost, Setup, clip
 from edge.cameras.pace import answer, hand_out, play, watch
 from edge.cameras.reader import Reader
 from edge.cameras.ring import Ring
+from edge.child import die_with
 from models.errors import CameraError
 
-_PR_SET_PDEATHSIG = 1
 _SETUP_S = 10.0
 
 
 def main(arguments: list[str]) -> int:
     """Reads the camera to its end, or until the daemon goes."""
     memory, end, parent = (int(argument) for argument in arguments)
-    _die_with(parent)
+    die_with(parent)
     cv2.setNumThreads(1)  # the cores are the model's
     link = Link(socket.socket(fileno=end))
     try:
@@ -38,15 +36,6 @@ def main(arguments: list[str]) -> int:
     except EOFError:
         pass  # the daemon closed its end: we are no longer wanted
     return 0
-
-
-def _die_with(parent: int) -> None:
-    """A stop goes to the daemon, which ends us; systemd and a terminal send it to every process."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(1)
 
 
 def _read(setup: Setup, ring: Ring, link: Link) -> None:

@@ -5,20 +5,17 @@ The capture thread and, for `open`, the main thread; `close` and `wake` from any
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 from edge.camera_config import CameraConfig
 from edge.cameras.messages import Ended, Link, Lost, Measured, Message, Opened, Picture, Setup, Wake
 from edge.cameras.ring import Field, Ring
+from edge.child import death_of, spawn
 from models.errors import CameraError
 
-_ROOT = Path(__file__).resolve().parents[2]
 _END_S = 0.4  # for a camera to be let go before its process is killed
 _KILL_S = 0.4  # a process in the middle of a driver call cannot even be killed; it is left behind then
 Said = Opened | Picture | Measured | Ended
@@ -42,7 +39,7 @@ class CameraProcess:
                 handed_over.callback(theirs.close)
                 self._link = Link(ours)
                 half_done.callback(self._link.close)
-                self._popen = _started(memory, theirs.fileno())
+                self._popen = spawn("edge.cameras.child", memory, theirs.fileno())
                 half_done.pop_all()
         except OSError as error:
             raise self._error(f"its process cannot be started ({error.strerror}); free memory and processes") from error
@@ -105,30 +102,7 @@ class CameraProcess:
             )
 
     def _death(self) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(_KILL_S)
-        code = self._popen.returncode
-        how = f"exit code {code}"
-        if code is None:
-            how = "no exit code yet"
-        elif code < 0:
-            with contextlib.suppress(ValueError):
-                how = signal.Signals(-code).name
-        return f"its process died ({how}); check the driver and the log above"
+        return f"its process died ({death_of(self._popen, _KILL_S)}); check the driver and the log above"
 
     def _error(self, what: str) -> CameraError:
         return CameraError(f"camera {self._config.name}: {what}")
-
-
-def _started(memory: int, end: int) -> subprocess.Popen[bytes]:
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    # -P: a folder named `edge` where the daemon was started is none of ours.
-    python = [sys.executable, "-P", "-X", "faulthandler"]
-    return subprocess.Popen(
-        [*python, "-m", "edge.cameras.child", str(memory), str(end), str(os.getpid())],
-        start_new_session=True,  # Ctrl-C in a terminal is for the daemon
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": path},
-        pass_fds=(memory, end),
-    )

@@ -1,4 +1,5 @@
-"""JSON Schemas of what leaves this process: the manifest of a bundle, and every message on the wire.
+"""JSON Schemas of what leaves this process: the manifest of a bundle, every message on the wire, what is kept of
+parts, and what persons said of them.
 
 `make schemas` writes them from the types; a test holds them together.
 """
@@ -11,7 +12,9 @@ from pydantic import BaseModel
 from models.heartbeat import Heartbeat
 from models.manifest import Manifest
 from models.replay import Refused, Replayed, ReplayRequest, Snapshot, SnapshotRequest
-from models.trigger import Trigger, TriggerReply
+from models.review import KeptVerdict, Review
+from models.status import BoxStatus
+from models.trigger import LineState, Trigger, TriggerReply
 from models.verdict import Verdict
 
 FOLDER = Path(__file__).parent
@@ -24,11 +27,15 @@ def schemas() -> dict[str, str]:
         "verdict.v1.json": Verdict,
         "heartbeat.v1.json": Heartbeat,
         "trigger.v1.json": Trigger,
+        "line_state.v1.json": LineState,
         "trigger_reply.v1.json": TriggerReply,
         "snapshot_request.v1.json": SnapshotRequest,
         "snapshot.v1.json": Snapshot,
         "replay_request.v1.json": ReplayRequest,
         "replayed.v1.json": Replayed,
         "refused.v1.json": Refused,
+        "kept_verdict.v1.json": KeptVerdict,
+        "review.v1.json": Review,
+        "box_status.v1.json": BoxStatus,
     }
     return {name: json.dumps(kind.model_json_schema(), indent=2) + "\n" for name, kind in types.items()}

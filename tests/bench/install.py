@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+from typing import IO
 
 from models.bundle import MANIFEST, open_bundle
 from models.files import sha256_of
@@ -64,13 +66,20 @@ def _installed(folder: Path, frames: Path, large: Path) -> tuple[float, list[dic
             verdicts.append(subscriber.next())
             late_ms.append((subscriber.read_ns - verdicts[-1]["captured_ns"]) / 1e6 - DEADLINE_S * 1e3)
             if len(verdicts) == BEFORE:
-                process, started_s = subprocess.Popen(command, stdout=subprocess.DEVNULL), time.monotonic()
+                process, started_s = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), time.monotonic()
+                threading.Thread(target=_say, args=(process.stdout, started_s), daemon=True).start()
             after += verdicts[-1]["bundle"] == new
             if after == 1:
                 took_s = took_s or time.monotonic() - started_s
         assert process is not None
         assert process.wait(60) == 0
     return took_s, verdicts, late_ms
+
+
+def _say(lines: IO[str], started_s: float) -> None:
+    """Each step of the command, with when it was done."""
+    for step in lines:
+        print(f"{time.monotonic() - started_s:6.1f} s  {step.strip()}", flush=True)
 
 
 def _missed(verdicts: list[dict]) -> float:

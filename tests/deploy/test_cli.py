@@ -7,6 +7,7 @@ import pytest
 from deploy.cli import main
 from models.bundle import MODEL_BIN, open_bundle
 from models.store import Store
+from tests.deploy.sshd import need_ansible
 from tests.models.disk import flip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,22 +144,84 @@ def test_pushing_again_repairs_a_damaged_version(deploy, store, bundle, old):
     assert Store(store).active().digest == old
 
 
-def test_pushing_again_repairs_a_damaged_record(deploy, store, bundle, old):
+def test_nothing_is_pushed_over_a_record_of_which_no_file_is_whole(deploy, store, bundle, old):
+    """It would be forgotten what failed there, and what is older."""
     deploy("push", bundle)
-    (store / "state.json").write_text("{")
-    assert "state.json: " in (line := refused(deploy("status")))
-    assert "push a bundle again" in line
+    files = [store / "state.json", store / "state.copy.json"]
+    for file in files:
+        file.write_text("{")
+    for command in (("status",), ("push", bundle)):
+        assert "state.json: " in (line := refused(deploy(*command)))
+        assert "put the file back from a backup, or delete state.json and state.copy.json" in line
+    for file in files:
+        file.unlink()
     assert deploy("push", bundle)[0] == 0
     assert active(store) == old
 
 
-def test_a_store_that_is_a_file_is_refused_in_words(deploy, store, bundle):
-    store.write_text("mine")
-    assert f"{store}/state.json: Not a directory; " in refused(deploy("push", bundle))
-    assert store.read_text() == "mine"
+def test_a_store_in_a_file_is_refused_in_words(tmp_path, bundle, capsys):
+    (tmp_path / "mine").write_text("mine")
+    place = tmp_path / "mine" / "store"
+    assert main(["push", str(bundle), "--to", str(place)]) == 1
+    assert f"{place}/state.json: Not a directory; " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["push"], ["push", "x.bundle"], ["status"], ["rollback", "now"], ["pull"]])
+def test_an_inventory_that_is_not_there_is_no_store(tmp_path, bundle, capsys):
+    assert main(["push", str(bundle), "--to", str(tmp_path / "line.yml")]) == 2
+    assert "line.yml: no such inventory; write one (deploy/README.md), or give a store" in capsys.readouterr().err
+    assert not (tmp_path / "line.yml").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["push", "x.bundle", "--keep-active"], "--keep-active: for a store of this machine; on boxes, try a bundle"),
+        (["status", "--trust", "keys"], "--trust: each box goes by its own trusted keys; leave it out"),
+        (["rollback", "--trust", "keys"], "--trust: each box goes by its own trusted keys; leave it out"),
+    ],
+)
+def test_what_only_a_store_understands_is_refused_for_boxes(tmp_path, capsys, command, words):
+    (tmp_path / "line.yml").write_text("line3: {hosts: {a: }}\n")
+    assert main([*command, "--to", str(tmp_path / "line.yml")]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_group_that_the_inventory_does_not_have_is_named(tmp_path, capsys):
+    need_ansible()
+    (tmp_path / "line.yml").write_text("line3: {hosts: {a: {ansible_connection: local}}}\n")
+    assert main(["status", "--to", str(tmp_path / "line.yml"), "--group", "line4"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"mekiki-deploy: line4 of {tmp_path}/line.yml: Could not match supplied host pattern")
+    assert err.endswith("line4; correct the inventory or --group\n")
+
+
+def test_pull_wants_an_inventory_that_is_there(tmp_path, capsys):
+    assert main(["pull", "--from", str(tmp_path / "line.yml"), "--to", str(tmp_path / "pulled")]) == 2
+    assert "line.yml: no such inventory; write one (deploy/README.md)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option", [["--group", "line3"], ["--canary", "2"], ["--batch", "9"], ["--no-wait"], ["--shadow"]]
+)
+def test_what_only_boxes_understand_is_refused_for_a_store(deploy, store, bundle, option):
+    code, _, err = deploy("push", bundle, *option)
+    assert (code, "for boxes of an inventory, " in err) == (2, True)
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["push"],
+        ["push", "x.bundle"],
+        ["status"],
+        ["rollback", "now"],
+        ["pull"],
+        ["push", "x.bundle", "--to", "s", "--canary", "-1"],
+    ],
+)
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)

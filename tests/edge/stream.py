@@ -11,13 +11,13 @@ from models.prediction import Image
 
 
 class NetworkCamera:
-    """Sends the picture in `image` again and again while `on`, with some noise unless `still`.
+    """Sends the picture in `image` again and again while `on`, with some noise unless `still`, by `flicker` brighter.
 
     While not `on` it refuses and hangs up; while `hung` it keeps the line and sends nothing.
     """
 
-    def __init__(self, image: Image, fps: float = 50, *, still: bool = False) -> None:
-        self.image, self.fps, self.still = image, fps, still
+    def __init__(self, image: Image, fps: float = 50, *, still: bool = False, flicker: int = 0) -> None:
+        self.image, self.fps, self.still, self.flicker = image, fps, still, flicker
         self.on, self.hung, self.sent = True, False, 0
         self._random = np.random.default_rng(0)
         camera = self
@@ -53,6 +53,7 @@ class NetworkCamera:
             # Blocks of noise survive JPEG; four grey values change no verdict.
             noise = self._random.integers(0, 4, (8, 8, 3), np.uint8)
             image = cv2.add(image, cv2.resize(noise, image.shape[1::-1], interpolation=cv2.INTER_NEAREST))
+            image = cv2.add(image, np.full_like(image, self._random.integers(0, self.flicker + 1)))
         jpeg = cv2.imencode(".jpg", image)[1].tobytes()
         return f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
 

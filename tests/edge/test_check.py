@@ -4,6 +4,7 @@ import pytest
 
 from edge.cli import main
 from models.bundle import MODEL_XML
+from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, free_port
 
@@ -60,6 +61,17 @@ def test_a_damaged_journal_is_told_and_left_alone(ready, capsys):
     assert code == 0
     assert "its journal is damaged" in lines["state"][1]
     assert journal.read_bytes() == b"no database " * 1000
+
+
+def test_a_record_that_is_read_from_its_copy_is_a_warning(ready, capsys):
+    store = Store(ready.folder / "store")
+    store.activate(store.add(ready.bundle).digest)
+    ready.write_folder("line", head='store = "store"')
+    assert checked(ready, capsys)[1]["bundle"][0] == "ok"
+    (store.root / "state.json").write_text("{")
+    code, lines = checked(ready, capsys)
+    assert (code, lines["bundle"][0]) == (0, "warning")
+    assert lines["bundle"][1].endswith("state.copy.json serves, the next change writes both")
 
 
 def test_a_state_folder_that_cannot_be_made_fails(ready, capsys):

@@ -93,6 +93,7 @@ def test_the_endpoint_tells_what_happened_and_goes_with_the_daemon(box):
     box.write_folder("line", LOOP, bus=WAIT)
     with Subscriber(box.address) as subscriber, box.daemon() as process:
         verdicts = subscriber.take(8)
+        wait_for(lambda: box.metric("mekiki_verdicts_total") >= 8)  # a verdict is counted when it has left
         text = box.scrape()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

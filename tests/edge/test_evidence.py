@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from edge.config import EvidenceConfig
-from edge.evidence import MAX_WAITING, MAX_WAITING_BYTES, Evidence, write_pair
+from edge.config import EvidenceConfig, ReviewConfig
+from edge.evidence import MAX_WAITING, MAX_WAITING_BYTES, Evidence, write_frame
 from edge.kept import Kept, kind_of
 from edge.metrics import Metrics
 from models.files import TEMPORARY_PREFIX
-from models.prediction import Image
+from models.prediction import Image, Prediction
+from models.review import KeptVerdict
 from models.verdict import Stages, Verdict
 from tests.edge.box import ROOT, wait_for
 
@@ -32,6 +33,14 @@ DAY = "2026-05-17"
 AGES_NS = 86_400_000_000_000
 EVER = 1_000_000  # days
 STAGES = Stages(read_s=0, queue_s=0, infer_s=0, decode_s=0, total_s=0)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """The folder of the evidence itself."""
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    return folder
 
 
 def picture(seed: int = 0, side_px: int = 64) -> Image:
@@ -61,7 +70,14 @@ def verdict(
     )
 
 
-OF_KIND = {"ok": ("ok", 0.1), "borderline": ("ok", 0.49), "unknown": ("unknown", None), "ng": ("ng", 0.9)}
+OF_KIND = {
+    "ok": ("ok", 0.1),
+    "borderline": ("ok", 0.49),
+    "asked": ("ok", 0.41),
+    "unknown": ("unknown", None),
+    "ng": ("ng", 0.9),
+}
+NOBODY = ReviewConfig(band=(1, 1), share=0)
 
 
 def config(**changed: object) -> EvidenceConfig:
@@ -69,11 +85,11 @@ def config(**changed: object) -> EvidenceConfig:
 
 
 class Writer:
-    """Evidence with its thread."""
+    """Evidence with its thread; `folder` is where the frames lie."""
 
-    def __init__(self, folder: Path, **changed: object) -> None:
+    def __init__(self, folder: Path, review: ReviewConfig = NOBODY, **changed: object) -> None:
         self.metrics = Metrics(CollectorRegistry(), ["top"])
-        self.evidence = Evidence(folder, config(**changed), self.metrics)
+        self.evidence = Evidence(folder.parent, config(**changed), review, self.metrics)
         self.thread = threading.Thread(target=self.evidence.run, name="evidence", daemon=True)
 
     def count(self, name: str, **labels: str) -> float:
@@ -94,8 +110,8 @@ class Writer:
 
 
 @contextlib.contextmanager
-def writing(folder: Path, **changed: object) -> Iterator[Writer]:
-    writer = Writer(folder, **changed)
+def writing(folder: Path, review: ReviewConfig = NOBODY, **changed: object) -> Iterator[Writer]:
+    writer = Writer(folder, review, **changed)
     writer.thread.start()
     try:
         yield writer
@@ -111,7 +127,7 @@ def names(folder: Path) -> list[str]:
 
 def seqs(folder: Path) -> set[int]:
     """Of the frames that are whole."""
-    return {int(path.stem.rpartition("_")[2]) for path in folder.rglob("*_*.json") if ".review" not in path.name}
+    return {int(path.stem.rpartition("_")[2]) for path in folder.rglob("*_*.json")}
 
 
 def place(folder: Path, seq: int, kind: str, *, at_ns: int = NOON_NS, reviewed: bool = False) -> Path:
@@ -121,14 +137,21 @@ def place(folder: Path, seq: int, kind: str, *, at_ns: int = NOON_NS, reviewed: 
     day = folder / datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%d")
     day.mkdir(parents=True, exist_ok=True)
     stem = day / f"{made.epoch}_top_{seq}"
-    write_pair(stem, b"x" * 1000, made.model_dump_json().encode())
+    write_frame(stem, {".png": b"x" * 1000, ".json": made.model_dump_json().encode()})
     if reviewed:
-        stem.with_name(f"{stem.name}.review.json").write_text("{}")
+        answer(stem)
     return stem
 
 
+def answer(stem: Path) -> None:
+    """A person has said something of that frame."""
+    answers = stem.parents[2] / "review" / stem.parent.name / stem.name
+    answers.mkdir(parents=True)
+    (answers / "1.json").write_text("{}")
+
+
 def loaded(folder: Path) -> Kept:
-    kept = Kept(folder, 0.1)
+    kept = Kept(folder, folder.parent / "review", 0.1)
     for _ in kept.load():
         pass
     return kept
@@ -139,9 +162,32 @@ def test_a_kept_frame_is_the_picture_to_the_last_bit_and_the_verdict_as_it_was_s
         writer.keep(verdict(7))
     stem = f"{DAY}/20260517T120000Z-ab12_top_7"
     assert names(tmp_path) == [f"{stem}.json", f"{stem}.png"]
-    assert (tmp_path / f"{stem}.json").read_text() == verdict(7).model_dump_json()
+    assert Verdict.model_validate_json((tmp_path / f"{stem}.json").read_text()) == verdict(7)
     assert np.array_equal(cv2.imread(str(tmp_path / f"{stem}.png")), picture(7))
     assert writer.count("bytes") == sum((tmp_path / name).stat().st_size for name in names(tmp_path))
+
+
+def test_the_heatmap_lies_beside_the_picture_to_the_last_bit_and_goes_with_it(tmp_path):
+    heat = np.random.default_rng(1).random((8, 8), np.float32)
+    with writing(tmp_path) as writer:
+        writer.evidence.offer(verdict(7), picture(7), Prediction(0.9, heat, 64, 64, 0, 0))
+        writer.settled(1)
+    stem = tmp_path / DAY / "20260517T120000Z-ab12_top_7"
+    assert np.array_equal(np.load(stem.with_name(f"{stem.name}.heatmap.npy"), allow_pickle=False), heat)
+    kept = loaded(tmp_path)
+    assert kept.total_bytes == writer.count("bytes") == sum(path.stat().st_size for path in stem.parent.iterdir())
+    assert kept.make_room("ng", 1, kept.total_bytes)
+    assert names(tmp_path) == []
+
+
+def test_parts_that_a_person_is_asked_about_are_kept_and_say_why(tmp_path):
+    with writing(tmp_path, ReviewConfig(band=(0.8, 1.2), share=0), ok_share=0, borderline=0) as writer:
+        writer.keep(verdict(0, "ok", 0.41), verdict(1, "ng", 0.59), verdict(2, "ng", 0.9))
+        writer.evidence.offer(verdict(3, "ok", 0.39), picture())
+        writer.keep(verdict(4, "unknown", None))
+    kept = [KeptVerdict.model_validate_json(path.read_bytes()) for path in sorted(tmp_path.rglob("*.json"))]
+    assert [(one.seq, one.asked_for) for one in kept] == [(0, "band"), (1, "band"), (2, None), (4, None)]
+    assert writer.count("kept_total", kind="asked") == 1
 
 
 def test_the_day_is_that_of_the_capture_in_utc(tmp_path):
@@ -152,10 +198,10 @@ def test_the_day_is_that_of_the_capture_in_utc(tmp_path):
 
 
 def test_a_name_that_could_lead_elsewhere_stays_in_the_folder(tmp_path):
-    with writing(tmp_path / "kept") as writer:
+    with writing(tmp_path / "evidence") as writer:
         writer.keep(verdict(0, camera="../../x/ü y"))
     assert len(names(tmp_path)) == 2
-    assert all(name.startswith(f"kept/{DAY}/") and name.count("/") == 2 for name in names(tmp_path))
+    assert all(name.startswith(f"evidence/{DAY}/") and name.count("/") == 2 for name in names(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -180,13 +226,13 @@ def test_without_a_share_of_ok_frames_all_others_are_kept(tmp_path):
             writer.evidence.offer(verdict(seq, "ok", 0.1), picture())
         writer.keep(verdict(4))
     assert seqs(tmp_path) == {1, 2, 3, 4}
-    assert [writer.count("kept_total", kind=kind) for kind in OF_KIND] == [0, 1, 1, 2]
+    assert [writer.count("kept_total", kind=kind) for kind in OF_KIND] == [0, 1, 0, 1, 2]
 
 
 def test_the_sample_of_ok_frames_is_a_share_of_them_and_the_same_with_the_same_seed(tmp_path):
     def sample(seed: int) -> list[bool]:
-        evidence = Evidence(tmp_path, config(ok_share=0.2), Metrics(CollectorRegistry(), ["top"]), seed)
-        return [evidence._wanted(verdict(seq, "ok", 0.1)) is not None for seq in range(2000)]
+        evidence = Evidence(tmp_path, config(ok_share=0.2), NOBODY, Metrics(CollectorRegistry(), ["top"]), seed)
+        return [evidence._wanted(verdict(seq, "ok", 0.1), None) is not None for seq in range(2000)]
 
     assert sum(sample(1)) == pytest.approx(400, abs=80)
     assert sample(1) == sample(1) != sample(2)
@@ -201,9 +247,9 @@ def test_an_unknown_part_without_a_picture_is_not_evidence_and_not_lost(tmp_path
 
 
 def test_with_no_bytes_allowed_nothing_is_kept_and_nothing_is_lost(tmp_path):
-    with writing(tmp_path / "none", max_bytes=0) as writer:
+    with writing(tmp_path / "evidence", max_bytes=0) as writer:
         writer.evidence.offer(verdict(0), picture())
-    assert not (tmp_path / "none").exists()
+    assert not (tmp_path / "evidence").exists()
     assert writer.count("lost_total") == 0
 
 
@@ -295,7 +341,7 @@ def test_what_a_person_reviewed_is_not_given_for_an_ok_frame(tmp_path):
 def test_a_review_written_after_the_start_protects_its_frame(tmp_path):
     stems = [place(tmp_path, seq, "ng") for seq in range(3)]
     kept = loaded(tmp_path)
-    stems[0].with_name(f"{stems[0].name}.review.json").write_text("{}")
+    answer(stems[0])
     assert kept.make_room("ng", 1, kept.total_bytes)
     assert seqs(tmp_path) == {0, 2}
 
@@ -389,7 +435,7 @@ def test_a_thousand_kept_frames_are_listed_while_new_ones_are_written(tmp_path):
     for seq in range(1000):
         (day / f"e_top_{seq}.png").write_bytes(b"x" * 10)
         (day / f"e_top_{seq}.json").write_text(verdict(seq).model_dump_json())
-    kept = Kept(tmp_path, 0.1)
+    kept = Kept(tmp_path, tmp_path.parent / "review", 0.1)
     steps = 0
     for _ in kept.load():
         if steps == 5:
@@ -406,13 +452,13 @@ def test_a_thousand_kept_frames_are_listed_while_new_ones_are_written(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_loses_frames_says_so_once_and_recovers(tmp_path, caplog):
-    (tmp_path / "kept").write_text("a file where the folder should be")
+    (tmp_path / "evidence").write_text("a file where the folder should be")
     caplog.set_level(logging.INFO, "edge.evidence")
-    with writing(tmp_path / "kept") as writer:
+    with writing(tmp_path / "evidence") as writer:
         writer.keep(verdict(0), verdict(1), verdict(2))
-        (tmp_path / "kept").unlink()
+        (tmp_path / "evidence").unlink()
         writer.keep(verdict(3), verdict(4))
-    assert seqs(tmp_path / "kept") == {3, 4}
+    assert seqs(tmp_path / "evidence") == {3, 4}
     assert writer.count("lost_total") == 3
     said = [record for record in caplog.records if record.name == "edge.evidence"]
     levels = [record.levelname for record in said]
@@ -433,13 +479,13 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def test_a_full_disk_loses_frames_leaves_no_half_of_one_and_takes_them_again_when_there_is_room(small_disk):
-    with writing(small_disk / "kept") as writer:
+    with writing(small_disk / "evidence") as writer:
         (small_disk / "filler").write_bytes(b"x" * 850_000)
         large = picture(side_px=200)  # 120 kB
         writer.keep(verdict(0), verdict(1), image=large)
         assert (writer.kept(), writer.count("lost_total")) == (1, 1)
         assert seqs(small_disk) == {0}
-        assert len(names(small_disk / "kept")) == 2, "nothing half-written"
+        assert len(names(small_disk / "evidence")) == 2, "nothing half-written"
         (small_disk / "filler").unlink()
         writer.keep(verdict(2), image=large)
         assert seqs(small_disk) == {0, 2}
@@ -496,7 +542,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_whole_pairs_and_leftovers_that_t
     assert writer.count("bytes") == sum((tmp_path / name).stat().st_size for name in names(tmp_path))
 
 
-def test_between_the_two_files_of_a_pair_the_picture_comes_first(tmp_path, monkeypatch):
+def test_of_the_files_of_a_frame_the_verdict_comes_last(tmp_path, monkeypatch):
     order = []
     replace = os.replace
 
@@ -505,8 +551,8 @@ def test_between_the_two_files_of_a_pair_the_picture_comes_first(tmp_path, monke
         replace(source, target)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "replace", noted)
-    write_pair(tmp_path / "e_top_0", b"picture", b"{}")
-    assert order == [".png", ".json"]
+    write_frame(tmp_path / "e_top_0", {".png": b"picture", ".heatmap.npy": b"heat", ".json": b"{}"})
+    assert order == [".png", ".npy", ".json"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads")

@@ -9,7 +9,7 @@ import pytest
 from edge.cli import main
 from edge.manage import Place
 from edge.settings import load_settings
-from edge.startup import count_start, load_bundles, withdraw_unfit
+from edge.startup import count_end, count_start, load_bundles, withdraw_unfit
 from models.bundle import MODEL_BIN, open_bundle
 from models.errors import BundleError, MekikiError
 from models.files import sha256_of
@@ -139,7 +139,7 @@ def test_a_rollback_keeps_its_reason_and_history_and_list_show_what_happened(mod
     lines = model("history")[1].splitlines()
     taken = [line.split()[3] for line in lines]
     assert taken == ["staged", "activated", "staged", "qualified", "activated", "rolled_back"]
-    assert lines[-1].endswith(f"rolled_back  {new[:12]}: rejects good parts")
+    assert lines[-1].endswith(f"rolled_back   {new[:12]}: rejects good parts")
     assert {line.split()[0]: line.split()[1] for line in model("list")[1].splitlines()} == {
         old[:12]: "active",
         new[:12]: "previous",
@@ -197,7 +197,19 @@ def test_a_version_with_which_the_daemon_starts_again_and_again_goes_back(model,
         count_start(settings)
     withdraw_unfit(settings)
     assert store.state().active == old
-    assert store.state().failed == {new: "3 starts within its probation"}
+    assert store.state().failed == {new: "3 starts within its probation did not end in order"}
+
+
+def test_starts_that_end_in_order_and_power_cuts_speak_against_no_version(model, ready, store, newer, new, monkeypatch):  # noqa: PLR0917
+    model("install", newer)
+    settings = load_settings(ready.config)
+    for number in range(10):
+        monkeypatch.setattr("edge.startup._boot", lambda number=number: f"boot {number // 2}")
+        withdraw_unfit(settings)
+        count_start(settings)
+        if number % 2 == 0:
+            count_end(settings)
+    assert (store.state().active, store.state().starts) == (new, 1)
 
 
 def test_a_camera_that_is_not_there_is_not_the_doing_of_a_version_on_probation(model, ready, store, newer, new):
@@ -227,7 +239,7 @@ def test_after_a_cut_between_any_two_steps_from_install_to_the_end_a_known_good_
     disk = Disk(store.root, tmp_path / "cuts", lose_what_is_not_synced=lost)
     with disk.recorded():
         Place(settings).install(newer, None, lambda _: None, activate=True)
-        store.start(new)
+        store.start(new, "a boot")
         getattr(store, end)(new, "because")
     seen = []
     for root in disk.cuts:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from edge.cli import main
 from edge.config import ProbationConfig
 from edge.journal_file import open_file
+from edge.metrics import Metrics
 from edge.probation import Counts, Seen, Trial, ruling
 from models.gate import Gate
 from models.store import Store
@@ -58,6 +60,13 @@ def test_one_that_finds_nothing_any_more_goes_back():
     """A model that passes everything looks like a good day."""
     before = Counts.of([OK] * 100 + [NG] * 100)
     assert ruling(Counts.of([OK] * 60), before, CONFIG).is_good is False
+
+
+def test_one_that_is_meant_to_reject_less_stays_where_the_settings_say_so():
+    before = Counts.of([OK] * 100 + [NG] * 100)
+    allowed = ProbationConfig(parts=60, ng_fall=1)
+    assert ruling(Counts.of([OK] * 60), before, allowed).is_good
+    assert ruling(Counts.of([NG] * 60), before, allowed).is_good is False, "the other way nothing changes"
 
 
 def test_without_verdicts_of_the_one_before_ng_is_not_compared_but_doubt_and_lateness_are():
@@ -143,7 +152,7 @@ def test_a_probation_goes_on_after_a_restart_with_what_was_counted(box, newer, n
     assert box.run()[0] == 0
     install(box, newer)
     assert box.run()[0] == 0  # 40 parts of 60
-    assert (store.state().on_probation, store.state().starts) == (True, 1)
+    assert (store.state().on_probation, store.state().starts) == (True, 0)
     box.write(one.replace("fps = 200", "fps = 20\nloop = true"), head='store = "store"', tables=PARTS)
     with box.daemon():
         wait_for(lambda: not store.state().on_probation)
@@ -159,7 +168,7 @@ def test_where_the_journal_cannot_be_read_nothing_is_committed_and_it_is_said_on
     store.activate(store.add(bundle).digest)
     store.activate(store.add(newer).digest, on_probation=True)
     (tmp_path / "journal.db").write_bytes(b"no database " * 1000)
-    trial = Trial(store, ["top"], tmp_path / "journal.db", CONFIG)
+    trial = Trial(store, ["top"], tmp_path / "journal.db", CONFIG, Metrics(CollectorRegistry(), ["top"]))
     for _ in range(3):
         trial.look(new)
     assert store.state().on_probation
@@ -180,7 +189,7 @@ def trial(tmp_path, bundle, newer, signer) -> Trial:
         store.add(signer.sign(Path(shutil.copytree(newer, tmp_path / "b.bundle")))).digest, on_probation=True
     )
     open_file(tmp_path / "journal.db").close()
-    return Trial(store, ["top"], tmp_path / "journal.db", CONFIG)
+    return Trial(store, ["top"], tmp_path / "journal.db", CONFIG, Metrics(CollectorRegistry(), ["top"]))
 
 
 def judge(journal: Path, digest: str, seen: list[Seen], first: int = 0) -> None:

@@ -100,7 +100,7 @@ def spoil_manifest(version: Path) -> None:
 def force_active(store: Store, digest: str) -> None:
     """As if an older or a broken tool had written the record: `activate` would have refused."""
     state = store.state()
-    store._write(state.model_copy(update={"active": digest, "previous": state.active}))
+    store.record.write(state.model_copy(update={"active": digest, "previous": state.active}))
 
 
 def test_an_unchanged_store_is_not_even_read_again(following, monkeypatch):
@@ -186,10 +186,30 @@ def test_keys_that_are_not_in_order_are_no_fault_of_a_version_and_end_no_thread(
     assert (store.state().active, store.state().on_probation, store.state().failed) == (new, True, {})
 
 
+def test_keys_that_are_mended_let_a_version_in_that_they_kept_out(tmp_path, bundle, newer, new):
+    """Without another push, and without a restart."""
+    signer = Signer(tmp_path / "keys", "line-2026")
+    store = Store(tmp_path / "store", Gate(signer.trust))
+    for one in (bundle, newer):
+        store.activate(store.add(signer.sign(Path(shutil.copytree(one, tmp_path / one.name)))).digest)
+    whole = signer.pair.public.read_text()
+    signer.pair.public.write_text("half a key")
+    switch, metrics = Switch(), Metrics(CollectorRegistry(), ["top"])
+    swap = Swap(switch, metrics, threading.Event())
+    swap.follow(store, ["top"], "another", partial(prepare, device="CPU", config=InferenceConfig(), sizes=SIZES))
+    for _ in range(3):
+        swap.look_at_all()
+    assert metrics.registry.get_sample_value("mekiki_model_swaps_total", {"result": "refused"}) == 1
+    signer.pair.public.write_text(whole)
+    swap.look_at_all()
+    assert switch.models["top"].bundle.digest == new
+
+
 def test_a_version_that_is_not_there_and_a_record_that_is_none_are_refused_each_once(following, caplog):
     force_active(following.store, "0" * 64)
     following.look()
-    (following.store.root / "state.json").write_text("{")
+    for name in ("state.copy.json", "state.json"):
+        (following.store.root / name).write_text("{")
     following.look()
     following.look()
     assert following.count("refused") == 2

@@ -176,7 +176,7 @@ def test_without_a_daemon_the_command_says_so_in_one_line(capsys):
     assert out == ""
     assert err == (
         f"mekiki-edge: {address}: no answer within 0.2 s; is mekiki-edge running there, "
-        "with a camera whose trigger is external, and with this key?\n"
+        "with a camera whose trigger is external or an [activation] hold, and with this key?\n"
     )
 
 

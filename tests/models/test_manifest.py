@@ -271,7 +271,8 @@ def test_a_training_of_a_detector_that_lacks_a_key_is_still_read_as_one(boxes, k
 def heatmap(good) -> dict:
     """The manifest of a bundle of family anomaly without a bank."""
     raw = copy.deepcopy(good) | {"model": "stfpm", "decoder": {"kind": "heatmap", "top_cells": 10}}
-    del raw["training"]["bank_vectors"]
+    for of_a_bank in ("bank_vectors", "feature_width"):
+        del raw["training"][of_a_bank]
     raw["training"] |= {"steps": 200, "batch": 4}
     return raw
 

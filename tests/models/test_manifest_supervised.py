@@ -57,7 +57,7 @@ def test_a_manifest_of_a_detector_from_before_bf16_is_still_one_of_a_detector(ma
 
 @pytest.mark.parametrize("family", ["detection", "classification", "anomaly"])
 def test_a_training_that_lacks_any_one_key_is_still_read_as_of_its_family(manifests, family):
-    for key in manifests[family]["training"].keys() - {"bf16"}:
+    for key in manifests[family]["training"].keys() - {"bf16", "feature_width"}:
         raw = copy.deepcopy(manifests[family])
         del raw["training"][key]
         assert f"training.{key}: missing; make" in refusal(raw)
@@ -67,7 +67,8 @@ def test_a_training_that_lacks_any_one_key_is_still_read_as_of_its_family(manife
 def bankless(manifests) -> dict:
     """The manifest of a model of family anomaly that keeps no bank."""
     raw = copy.deepcopy(manifests["anomaly"]) | {"decoder": manifests["segmentation"]["decoder"]}
-    del raw["training"]["bank_vectors"]
+    for of_a_bank in ("bank_vectors", "feature_width"):
+        del raw["training"][of_a_bank]
     raw["training"] |= {"steps": 1, "batch": 1}
     return raw
 

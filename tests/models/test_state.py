@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.errors import BundleError
-from models.state import MAX_EVENTS, State
+from models.state import MAX_EVENTS, State, Waiting
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -63,10 +63,56 @@ def test_activating_the_active_version_changes_nothing():
 
 
 def test_starts_are_counted_from_the_activation_on():
-    state = on_trial().started().started()
+    state = on_trial().started("boot").started("boot")
     assert state.starts == 2
     assert state.committed(NOW, "").starts == 0
     assert state.activated(C, NOW, on_probation=True).starts == 0
+
+
+def test_a_start_that_ended_in_order_or_with_the_machine_itself_speaks_against_no_version():
+    state = on_trial().started("monday").started("monday")
+    assert state.ended().starts == 1
+    assert (state.failed_starts("monday"), state.failed_starts("tuesday")) == (2, 1)
+    assert state.started("tuesday").failed_starts("tuesday") == 2
+    assert state.ended().failed_starts("tuesday") == 1, "what ended in order was counted off already"
+
+
+def test_a_version_waits_for_the_line_to_stop_and_a_later_decision_takes_its_place():
+    state = State().activated(A, NOW).held(B, NOW, "reason")
+    assert (state.active, state.waiting) == (A, Waiting(version=B, because="reason"))
+    assert steps(state)[-1] == ("waiting", B)
+    assert state.held(C, NOW).waiting == Waiting(version=C)
+    for later in (state.activated(C, NOW), state.activated(A, NOW), state.activated(B, NOW), state.held(A, NOW)):
+        assert later.waiting is None
+    assert state.refused(B, NOW, "x").waiting is None
+    assert state.refused(C, NOW, "x").waiting == state.waiting
+    assert state.activated(B, NOW).rolled_back(NOW).held(C, NOW).rolled_back(NOW).waiting is None
+
+
+def test_a_version_that_failed_is_not_held_either():
+    with pytest.raises(BundleError, match="was rolled back here"):
+        on_trial().given_up(NOW, "ng 40%").held(B, NOW)
+
+
+def test_one_version_looks_on_until_it_is_ended_or_comes_into_force():
+    state = State().activated(A, NOW).shadowed(B, NOW)
+    assert (state.active, state.shadow) == (A, B)
+    assert state.shadowed(B, NOW) == state
+    assert state.shadowed(C, NOW).shadow == C
+    assert state.unshadowed(NOW, "enough").shadow is None
+    assert steps(state.unshadowed(NOW, "enough"))[-2:] == [("shadowed", B), ("shadow_ended", B)]
+    assert State().unshadowed(NOW) == State()
+    assert state.activated(C, NOW).shadow == B
+    assert state.activated(B, NOW).shadow is None
+    with pytest.raises(BundleError, match="is the active one"):
+        state.shadowed(A, NOW)
+
+
+def test_one_that_looks_on_and_comes_back_into_force_looks_on_no_more():
+    state = on_trial().shadowed(A, NOW)
+    assert state.rolled_back(NOW).shadow is None
+    assert state.given_up(NOW, "late").shadow is None
+    assert on_trial().shadowed(C, NOW).given_up(NOW, "late").shadow == C
 
 
 @pytest.mark.parametrize("state", [State(), State().activated(A, NOW)])
@@ -91,5 +137,5 @@ def test_history_keeps_when_what_and_why_and_lets_the_oldest_go():
 def test_a_record_from_before_is_read_and_one_of_ours_comes_back_as_it_was():
     old = State.model_validate_json(f'{{"active": "{A}", "previous": null}}')
     assert (old.active, old.on_probation, old.history) == (A, False, ())
-    state = on_trial().started().noted("refused", C, NOW, "x")
+    state = on_trial().started("boot").held(C, NOW).shadowed(A, NOW).noted("refused", C, NOW, "x")
     assert State.model_validate_json(state.model_dump_json(exclude_defaults=True)) == state

@@ -179,20 +179,55 @@ BAD_STATES = {
     "a list": b"[]",
     "no digest": b'{"active": "yes", "previous": null}',
     "a path": b'{"active": "../../../etc", "previous": null}',
-    "unknown key": b'{"active": null, "previous": null, "shadow": null}',
+    "unknown key": b'{"active": null, "previous": null, "horoscope": null}',
     "not text": b"\xff\xfe",
 }
 
 
 @pytest.mark.parametrize("text", BAD_STATES.values(), ids=BAD_STATES)
-def test_a_damaged_record_is_refused_in_one_line_and_pushing_repairs_it(running, bundle, old, text):
+def test_a_damaged_record_is_read_from_its_copy_and_forgets_nothing(running, newer, old, new, text):
+    running.activate(running.add(newer).digest, on_probation=True)
+    running.give_up(new, "ng 40%")
+    before = running.state()
     (running.root / "state.json").write_bytes(text)
-    for ask in (running.state, running.active, running.rollback):
-        with pytest.raises(BundleError, match=r"state\.json: .*; push a bundle again") as caught:
+    assert running.state() == before
+    assert (running.active().digest, running.state().failed) == (old, {new: "ng 40%"})
+    assert "state.json: " in running.record.damage()
+    running.note("qualified", old)  # the next change writes both
+    assert running.record.damage() is None
+    assert running.state().history[:-1] == before.history
+
+
+def test_a_record_that_is_gone_is_read_from_its_copy(running, old):
+    (running.root / "state.json").unlink()
+    assert running.state().active == old
+    assert running.record.damage().endswith("state.json: gone; state.copy.json serves, the next change writes both")
+
+
+def test_a_damaged_copy_is_not_even_missed(running, newer, new):
+    (running.root / "state.copy.json").write_bytes(b"{")
+    running.activate(running.add(newer).digest)
+    assert running.state() == running.record.read()
+    assert (running.root / "state.copy.json").read_bytes() == (running.root / "state.json").read_bytes()
+
+
+@pytest.mark.parametrize("copy", [b"{", None], ids=["both damaged", "from before there was a copy"])
+@pytest.mark.parametrize("text", BAD_STATES.values(), ids=BAD_STATES)
+def test_without_a_whole_record_nothing_new_comes_in_and_one_line_says_what_to_do(  # noqa: PLR0917
+    running, newer, new, old, text, copy
+):
+    """An empty one in its place would have forgotten what failed here, and that older versions are refused."""
+    (running.root / "state.json").write_bytes(text)
+    (running.root / "state.copy.json").write_bytes(copy) if copy else (running.root / "state.copy.json").unlink()
+    running.add(newer)
+    for ask in (running.state, running.active, running.rollback, lambda: running.activate(new)):
+        with pytest.raises(BundleError, match=r"state\.json: .*; what judges goes on, and no other version") as caught:
             ask()
         assert "\n" not in str(caught.value)
-    running.activate(running.add(bundle).digest)
-    assert (running.state().active, running.state().previous) == (old, None)
+    assert (running.root / "state.json").read_bytes() == text
+    for name in ("state.json", "state.copy.json"):  # what the message says
+        (running.root / name).unlink(missing_ok=True)
+    assert running.activate(old).digest == running.state().active == old
 
 
 def test_a_record_of_a_version_that_is_gone_is_refused(running):

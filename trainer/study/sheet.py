@@ -21,7 +21,7 @@ _SIDE_PX = 64
 _WAVES = 16  # along each side: with 8, different screws on one ground look the same
 # Of 255 bits. On real screws the nearest different pictures differ by 18; brightness, noise and JPEG change up to 6,
 # 3 px of shift on 1024 up to 10.
-_NEAR = 10
+NEAR = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,12 @@ def look_bits(image: Image) -> NDArray[np.bool_]:
     return np.asarray(waves > np.median(waves), np.bool_)
 
 
+def bits_apart(looks: Sequence[NDArray[np.bool_]]) -> NDArray[np.int32]:
+    """In how many bits each two differ, (n, n)."""
+    bits = np.stack(looks).astype(np.int32)
+    return np.asarray(bits @ (1 - bits).T + (1 - bits) @ bits.T, np.int32)
+
+
 def _look(source: Source) -> _Look:
     image = read_image(source.path)
     height, width = image.shape[:2]
@@ -78,11 +84,10 @@ def _pairs(looks: Sequence[_Look], splits: Sequence[Split]) -> tuple[tuple[tuple
     for split in splits:
         learn, test = ([index[source.name] for source in side] for side in (split.learn, split.test))
         across[np.ix_(learn, test)] = True
-    bits = np.stack([look.bits for look in looks]).astype(np.int32)
-    apart = bits @ (1 - bits).T + (1 - bits) @ bits.T
+    apart = bits_apart([look.bits for look in looks])
     same: list[tuple[str, str]] = []
     alike: list[tuple[str, str]] = []
-    for i, j in np.argwhere(across & (apart <= _NEAR)):
+    for i, j in np.argwhere(across & (apart <= NEAR)):
         pair = (looks[i].source.name, looks[j].source.name)
         is_same = (looks[i].pixels, looks[i].size_px) == (looks[j].pixels, looks[j].size_px)
         (same if is_same else alike).append(pair)
