@@ -21,6 +21,7 @@ from tests.keys import BRIGHT, SIDE_PX, key
 from tests.tiny import write_image
 from tests.trainer.conftest import Fitted, fit_arguments, refusal_of, said_by
 from trainer.anomaly.model import Learned as LearnedModel
+from trainer.anomaly.model import no_more
 from trainer.dataset import scan
 from trainer.evaluate import NO_PART, Scored, evaluate, found_in, in_words, score_images
 from trainer.fit import Good, Judged, _golden_images, _judge
@@ -353,7 +354,7 @@ def test_a_good_image_kept_aside_in_which_no_part_is_found_does_not_move_the_thr
     dataset, said = scan(data), []
     paths = [*dataset.train_good, *dataset.test_good]  # the last one is the empty table
     good = Good(paths, [read_image(path) for path in paths], tuple(range(4, len(paths))))
-    model = LearnedModel(None, HeatmapDecoder(kind="heatmap", top_cells=1), [], float)
+    model = LearnedModel(None, HeatmapDecoder(kind="heatmap", top_cells=1), [], float, no_more)
     judged = _judge(Runner.of(finding), good, model, dataset, said.append)
     assert len(judged.held_out) == len(judged.aside) == len(good.aside) - 1
     assert max(judged.held_out) < 1
