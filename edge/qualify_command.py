@@ -59,7 +59,8 @@ def report(record: Record, trials: Sequence[Trial], budget_s: float | None) -> s
     lines = [f"bundle {record.bundle[:12]} on {record.host}{budget}", *_table([_HEAD, *map(_row, trials)])]
     names = {one.device: one.device_name for one in trials if one.device_name is not None}
     lines += [f"{device}: {name[:_SHOWN_NAME]}" for device, name in names.items()]
-    lines += [f"{one.name}: {one.why}" for one in trials if one.why is not None]
+    whys = dict.fromkeys(one.why for one in trials if one.why is not None)
+    lines += [f"{', '.join(one.name for one in trials if one.why == why)}: {why}" for why in whys]
     lines += [f"{one.name}: {words}" for one in trials for words in one.deviations]
     return "\n".join([*lines, f"fastest: {record.fastest or 'none is qualified'}"])
 

@@ -3,6 +3,7 @@
 `models/search.py` finds the part. Trainer and edge both look through this. Several threads may use one Upright.
 """
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -44,8 +45,7 @@ class View:
 
     def in_frame(self, rows: int, columns: int, frame: Image) -> NDArray[np.float32]:
         """(rows, columns), 1 for cells of the view whose middles lie in the frame, 0 for those beyond."""
-        cells = np.stack([*np.meshgrid(np.arange(columns), np.arange(rows)), np.ones((rows, columns))])
-        places = np.tensordot(_to_pixels(self, rows, columns), cells, 1)
+        places = (_to_pixels(self, rows, columns) @ _middles(rows, columns)).reshape(2, rows, columns)
         within = [(axis >= 0) & (axis <= side - 1) for axis, side in zip(places, frame.shape[1::-1], strict=True)]
         return np.asarray(within[0] & within[1], np.float32)
 
@@ -138,6 +138,13 @@ def _is_template(edges: NDArray[Any]) -> bool:
 
 def _is_mask(mask: NDArray[Any]) -> bool:
     return mask.dtype == np.uint8 and mask.ndim == 2 and max(mask.shape) <= _MOST_SIDE_PX and bool(mask.any())
+
+
+@functools.lru_cache(maxsize=8)
+def _middles(rows: int, columns: int) -> NDArray[np.float64]:
+    """(3, rows * columns): x, y and 1 of every cell. A line has one size of it."""
+    cells = np.stack([*np.meshgrid(np.arange(columns), np.arange(rows)), np.ones((rows, columns))])
+    return np.asarray(cells.reshape(3, -1), np.float64)
 
 
 def _to_pixels(view: View, rows: int, columns: int) -> NDArray[np.float64]:

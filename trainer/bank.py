@@ -32,6 +32,7 @@ class Bank:
 
     vectors: F32  # (n, d)
     source: NDArray[np.int64]  # (n,), index into the images learned from
+    chosen: NDArray[np.int64]  # (n,), index into the patches of all views, as `gather` gives them
 
 
 def make_bank(  # noqa: PLR0913, PLR0917
@@ -42,17 +43,21 @@ def make_bank(  # noqa: PLR0913, PLR0917
     seed: int,
     precision: Precision = "f32",
     weight: F32 | None = None,
+    like: Bank | None = None,
 ) -> Bank:
     """Embeds every view of every image and keeps `size` vectors, none of patches (h, w) whose `weight` is 0.
+
+    With `like`, a bank of the same images at another precision, it keeps the vectors of the same patches: which are
+    chosen changes scores by more than a precision does.
 
     Raises ModelError as `gather`, DatasetError when all vectors kept come from one image, which then could not be
     held out.
     """
     patches, source = gather(embedding, images, plan, seed, precision, weight)
-    chosen = choose_bank(patches, size, seed)
+    chosen = choose_bank(patches, size, seed) if like is None else like.chosen
     if len(np.unique(source[chosen])) < 2:
         raise DatasetError(f"--bank {size}: what was kept comes from one image alone; raise --bank or add good images")
-    return Bank(patches[chosen], source[chosen])
+    return Bank(patches[chosen], source[chosen], chosen)
 
 
 def gather(  # noqa: PLR0913, PLR0917

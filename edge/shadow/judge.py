@@ -25,7 +25,7 @@ def serve(ring: Ring, link: "Connection[Any, Any]") -> None:
         return
     try:
         bundle = Store(setup.store, Gate(setup.trust)).open(setup.digest)
-        chosen = qualified(bundle, setup, setup.budget_s)
+        chosen = qualified(bundle, setup, setup.budget_s, keep=False)  # its times are those of the lowest priority
         model = warm(
             check(chosen, setup.device, setup.inference, cache_of(setup)), setup.inference, setup.sizes, lanes=1
         )

@@ -10,6 +10,7 @@ import argparse
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from models.prediction import Image
 from models.runner import Runner
 from models.variant import Precision
 from tests.bench.curve_plot import draw
+from tests.bench.line import line
 from tests.bench.race import DEFECTS, folder_of
 from tests.shared import find_shared
 from trainer.backbone import find_weights
@@ -39,9 +41,12 @@ from trainer.size import spec_for
 
 GOOD = 20
 PLAIN = Augmentation(angles_deg=(0.0,), shift=0, brightness=0)
-UPRIGHT = ((256, 320, 384, 448, 512), (500, 2_000, 10_000), (None, 128))
-WHOLE = ((256, 384), (1_638, 8_000), (None, 128, 64))
-EXPENSIVE = ((512,), (24_000,), (None,))
+BOTH: tuple[Precision, ...] = ("f32", "bf16")
+UPRIGHT = ((256, 320, 384, 448, 512), (500, 2_000, 10_000), (None, 128), BOTH)
+WHOLE = ((256, 384), (1_638, 8_000), (None, 64), BOTH)
+EXPENSIVE = ((512,), (24_000,), (None,), BOTH[:1])
+USUAL = ((448,), (10_000,), (None,), BOTH[:1])  # of upright parts, as `fit` takes it by itself
+CHEAPER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class Screws:
     looks: Looks
     good: list[Image]
     tests: list[tuple[str, Image]]
+    find_ms: float  # median, to see in a frame what the network gets to see
     weights: Path
 
 
@@ -76,19 +82,32 @@ def main() -> int:
     if (shared := find_shared()) is None:
         print("no shared data here (../shared or MEKIKI_SHARED): nothing measured")
         return 0
-    name, grids = ("whole", (WHOLE, EXPENSIVE)) if wanted.whole else ("upright", (UPRIGHT,))
+    name, grids = ("whole", (EXPENSIVE, WHOLE)) if wanted.whole else ("upright", (UPRIGHT,))
     out = folder_of("curve") / f"{name}.json"
     sizes = wanted.sizes or [size for grid in grids for size in grid[0]]
     kept = [Point(**one) for one in json.loads(out.read_text())] if wanted.sizes and out.exists() else []
     points = [point for point in kept if point.size_px not in sizes]
-    screws = _read(shared, "off" if wanted.whole else "on")
+    screws, missed = _read(shared, "off" if wanted.whole else "on"), 0
     for point in (point for grid in grids for point in _points(screws, sizes, *grid)):
         points.append(point)
         print(_line(point), flush=True)
         points.sort(key=lambda point: (point.size_px, point.bank, point.width, point.precision))
         out.write_text(json.dumps([asdict(one) for one in points], indent=1) + "\n", encoding="utf-8")
+        if (point.size_px, point.bank) == (EXPENSIVE[0][0], EXPENSIVE[1][0]):
+            missed |= _beside(point, _read(shared, "on"))
     draw(points, out.with_suffix(".png"), name)
-    return 0
+    return missed
+
+
+def _beside(expensive: Point, upright: Screws) -> int:
+    """Upright parts in the same run as what whole frames need for the same accuracy."""
+    usual = next(_points(upright, USUAL[0], *USUAL))
+    print(f"upright parts, found in {upright.find_ms:.1f} ms: {_line(usual)}")
+    found = line(
+        "expensive setting / upright parts", expensive.ms / (usual.ms + upright.find_ms), "at least", CHEAPER, ""
+    )
+    lost = max(expensive.auc[name] - usual.auc[name] for name in DEFECTS)
+    return found | line("AUC, expensive setting less upright parts, worst kind", lost, "at most", 0.0, "")
 
 
 def _read(shared: Path, upright: str) -> Screws:
@@ -96,17 +115,26 @@ def _read(shared: Path, upright: str) -> Screws:
     good = [read_image(path) for path in dataset.train_good]
     looks = choose_looks(good, upright, "auto", print)
     kinds = {"good": dataset.test_good, **{name: dataset.defects[name] for name in DEFECTS}}
-    tests = [(name, looks.see(read_image(path))) for name, paths in kinds.items() for path in paths]
+    tests, times_s = [], []
+    for name, frame in ((name, read_image(path)) for name, paths in kinds.items() for path in paths):
+        started = time.perf_counter()
+        tests.append((name, looks.see(frame)))
+        times_s.append(time.perf_counter() - started)
     weights = next((shared / "weights").glob("*.pth"))
-    return Screws(looks, [looks.see(image) for image in good], tests, weights)
+    return Screws(looks, [looks.see(image) for image in good], tests, statistics.median(times_s) * 1e3, weights)
 
 
-def _points(
-    screws: Screws, wanted: Sequence[int], sizes: Sequence[int], banks: Sequence[int], widths: Sequence[int | None]
+def _points(  # noqa: PLR0917 - one for each axis
+    screws: Screws,
+    wanted: Sequence[int],
+    sizes: Sequence[int],
+    banks: Sequence[int],
+    widths: Sequence[int | None],
+    precisions: Sequence[Precision],
 ) -> Iterator[Point]:
     for size_px in (size for size in sizes if size in wanted):
         for width in widths:
-            for precision in ("f32", "bf16") if cpu_has_bf16() else ("f32",):
+            for precision in (one for one in precisions if one == "f32" or cpu_has_bf16()):
                 yield from _banks(screws, size_px, width, precision, banks)
 
 

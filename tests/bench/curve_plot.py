@@ -29,18 +29,24 @@ def draw(points: Sequence[Point], out: Path, title: str) -> None:
                 if not own:
                     continue
                 label, look = f"{size_px} px, {width} numbers, {precision}", {"marker": marker, "alpha": 0.8}
-                worth.plot([p.ms for p in own], [statistics.fmean(p.auc.values()) for p in own], label=label, **look)
-                bank.plot([p.bank for p in own], [p.ms for p in own], **look)
-            most = max(point.bank for point in points if point.width == width)
-            own = [p for p in points if (p.precision, p.width, p.bank) == (precision, width, most)]
-            size.plot(
-                [p.size_px**2 / 1e3 for p in own], [p.ms for p in own], "o-", label=f"{most} x {width}, {precision}"
-            )
-    worth.set(xlabel="ms in the device", ylabel="AUC, mean of both scratches", xscale="log", title=title)
-    bank.set(xlabel="vectors in the bank", ylabel="ms in the device")
-    size.set(xlabel="thousand pixels of a square of that side", ylabel="ms in the device")
+                worth.plot(
+                    [p.best_ms for p in own], [statistics.fmean(p.auc.values()) for p in own], label=label, **look
+                )
+                bank.plot([p.bank for p in own], [p.best_ms for p in own], **look)
+            own = [_largest(points, size_px, width, precision) for size_px in sizes]
+            own = [point for point in own if point is not None]
+            look = {"marker": "o", "label": f"largest bank x {width}, {precision}"}
+            size.plot([p.size_px**2 / 1e3 for p in own], [p.best_ms for p in own], **look)
+    worth.set(xlabel="ms in the device, least", ylabel="AUC, mean of both scratches", xscale="log", title=title)
+    bank.set(xlabel="vectors in the bank", ylabel="ms in the device, least")
+    size.set(xlabel="thousand pixels of a square of that side", ylabel="ms in the device, least")
     worth.legend(fontsize=5)
     size.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(out, dpi=110)
     plt.close(figure)
+
+
+def _largest(points: Sequence[Point], size_px: int, width: int, precision: str) -> Point | None:
+    own = [p for p in points if (p.size_px, p.width, p.precision) == (size_px, width, precision)]
+    return max(own, key=lambda point: point.bank, default=None)

@@ -44,9 +44,14 @@ def main() -> int:
     folder = folder_of("peer")
     rows = measured(data, weights, wanted.size_px, wanted.bank, folder)
     out = folder / f"{wanted.size_px}-{wanted.bank}.json"
+    _write(out, rows)
+    _write(out, _with_memory(rows, folder))
+    return 0
+
+
+def _write(out: Path, rows: Sequence[Row]) -> None:
     out.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n", encoding="utf-8")
     print(written(rows), flush=True)
-    return 0
 
 
 def measured(data: Path, weights: Path, size_px: int, bank: int, folder: Path) -> list[Row]:
@@ -77,7 +82,7 @@ def measured(data: Path, weights: Path, size_px: int, bank: int, folder: Path) -
             find, around = around_ms(ours[name[1:]], frames, 1)
             row = replace(row, find_ms=find, around_ms=around)
         found.append(row)
-    return _with_memory([*found, _torch(peer, dataset, frames, size_px, bank)], folder)
+    return [*found, _torch(peer, dataset, frames, size_px, bank)]
 
 
 def _bundles(

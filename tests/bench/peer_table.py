@@ -42,20 +42,26 @@ def _order(path: Path) -> tuple[str, ...]:
 
 
 def _limits(rows: Sequence[Row]) -> int:
-    """Of one size and bank: whole frames like for like, at the fastest precision that tells as much apart as f32."""
+    """Of one size and bank: whole frames, like for like with the stock peer."""
     whole = [row for row in rows if row.kind == "ours" and row.what == "whole frame"]
-    stock = next(row for row in rows if row.kind == "peer")
-    exact = next(row for row in whole if row.precision == "f32")
-    good = [row for row in whole if all(row.auc[name] >= exact.auc[name] - APART for name in exact.auc)]
-    best, where = min(good, key=lambda row: row.ms), f"{exact.size_px} px, {exact.bank} vectors"
-    missed = line(
-        f"{where}: stock / ours at {best.precision}", stock.ms / best.ms, "at least", FASTER[exact.bank or 0], ""
-    )
+    stock, exact = (next(row for row in rows if wanted(row)) for wanted in (_is_stock, _is_exact))
+    best, where = min(whole, key=lambda row: row.ms), f"{exact.size_px} px, {exact.bank} vectors"
+    missed = line(f"{where}: stock / {best.precision}", stock.ms / best.ms, "at least", FASTER[exact.bank or 0], "")
     for row in whole:
         limit = next(one for one in rows if (one.kind, one.what, one.precision) == ("limit", row.what, row.precision))
+        apart = statistics.fmean(exact.auc.values()) - statistics.fmean(row.auc.values())
+        missed |= line(f"{where}: AUC of both scratches, f32 less {row.precision}", apart, "at most", APART, "")
         missed |= line(f"{where}: {row.precision}, end to end / bare", row.ms / limit.ms, "at most", OVER, "")
         missed |= line(f"{where}: {row.precision}, Python around the device", row.around_ms, "at most", AROUND_MS, "ms")
     return missed
+
+
+def _is_stock(row: Row) -> bool:
+    return row.kind == "peer"  # the first: as it computes by itself, its own graph resizing
+
+
+def _is_exact(row: Row) -> bool:
+    return (row.kind, row.what, row.precision) == ("ours", "whole frame", "f32")
 
 
 def _draw(rows: Sequence[Row], out: Path) -> None:

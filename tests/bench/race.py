@@ -1,4 +1,4 @@
-"""Several ways to score the same frames, in turns, so that what else the machine does hits all alike."""
+"""Several ways to score the same frames, in short turns, so that what else the machine does hits all alike."""
 
 import statistics
 import subprocess
@@ -43,25 +43,31 @@ class Row:
 def times_of(
     ways: Mapping[str, Callable[[Image], object]], frames: Sequence[Image], rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """Median and least milliseconds of each, after one frame that does not count."""
+    """Median and least milliseconds of each.
+
+    A turn is all frames one after another, as on a line, but for a first one that does not count: then the caches hold
+    this network, and the threads of the one before have gone to sleep.
+    """
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for run in ways.values():
-        run(frames[0])
-    for frame in list(frames) * rounds:
+    for _ in range(rounds):
         for name, run in ways.items():
-            started = time.perf_counter()
-            run(frame)
-            found[name].append(time.perf_counter() - started)
+            run(frames[0])
+            found[name] += [_seconds_of(run, frame) for frame in frames]
     return {name: (statistics.median(values) * 1e3, min(values) * 1e3) for name, values in found.items()}
+
+
+def _seconds_of(run: Callable[[Image], object], frame: Image) -> float:
+    started = time.perf_counter()
+    run(frame)
+    return time.perf_counter() - started
 
 
 def bare(runner: Runner, frame: Image) -> Callable[[Image], object]:
     """OpenVINO's loop on what the runner compiled: the same memory again and again, and nobody reads the result."""
-    runner.predict(frame)
-    view = frame if runner._upright is None else runner._upright.view(frame).image
-    request = runner.twin()._request(*view.shape[:2])
     import openvino as ov
 
+    view = frame if runner._upright is None else runner._upright.view(frame).image
+    request = runner.twin()._request(*view.shape[:2])
     request.set_input_tensor(ov.Tensor(view[None].copy()))
     return lambda _: request.infer()
 

@@ -134,7 +134,7 @@ def test_the_command_prints_a_table_and_leaves_a_record(both, tmp_path, monkeypa
     assert found[:2] == [("CPU", "f32", "qualified"), ("CPU", "int8", "qualified")]
     assert found[2:] == [("GPU", "f32", "refused"), ("GPU", "int8", "refused")]
     assert "/s by " in rows[1]
-    assert "GPU at f32: device GPU: not on this machine, which has CPU" in out
+    assert "GPU at f32, GPU at int8: device GPU: not on this machine, which has CPU" in out
     assert "fastest: CPU at " in out
     assert out.splitlines()[-1] == f"record: {record_path(tmp_path / 'state', digest)}"
     record = json.loads(record_path(tmp_path / "state", digest).read_text())

@@ -72,8 +72,11 @@ class Rig:
             store=self.store.root,
             trust=None,
             digest=digest,
+            state=self.path.parent / "state",
             device="CPU",
+            precision="auto",
             inference=InferenceConfig(),
+            budget_s=None,
             sizes=SIZES,
             epoch="E",
         )

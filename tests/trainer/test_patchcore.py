@@ -323,6 +323,17 @@ def test_where_only_some_patches_count_the_others_are_0_and_the_rest_is_as_it_wa
     np.testing.assert_allclose(got[0, 0], smoothed(torch.from_numpy(whole.copy()), reading).numpy(), rtol=1e-4)
 
 
+def test_a_bank_like_another_keeps_the_same_patches_as_its_own_network_sees_them(embedding, images, bank, torch):
+    from openvino import opset13 as op
+
+    doubled = embedding.clone()
+    result = doubled.outputs[0].get_node()
+    result.input(0).replace_source_output(op.multiply(result.input_value(0), np.float32(2)).output(0))
+    made = make_bank(doubled, images, PLAIN, 1, seed=3, like=bank)
+    np.testing.assert_allclose(made.vectors, 2 * bank.vectors, rtol=1e-4, atol=1e-5)
+    assert made.source.tolist() == bank.source.tolist()
+
+
 def test_patches_that_do_not_count_are_not_in_the_bank(embedding, images, half):
     made = make_bank(embedding, images[:3], PLAIN, 1_000_000, seed=0, weight=half)
     counting = [vectors_of(embedding, image)[half.ravel() > 0] for image in images[:3]]

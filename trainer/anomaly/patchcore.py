@@ -88,7 +88,7 @@ class PatchcoreModel:
         def also(precision: Precision, say: Say) -> Learned | None:
             if precision == "int8":
                 return self._quantized(embedding, lesson, found, say)
-            return self._learned(self._searched(embedding, lesson, precision), lesson, no_more)
+            return self._learned(self._searched(embedding, lesson, precision, found.bank), lesson, no_more)
 
         return self._learned(found, lesson, also)
 
@@ -97,17 +97,19 @@ class PatchcoreModel:
         split = painted(lesson.images, lesson.mask, lesson.spec, self._options.seed)
 
         def try_(graph: ov.Model) -> Tried[Searched]:
-            found = self._searched(graph, lesson, "int8")
+            found = self._searched(graph, lesson, "int8", main.bank)
             return Tried(found, found.decision(split))
 
         made = quantized(embedding, lesson.calibration(), try_, main.decision(split), say)
         return None if made is None else replace(self._learned(made[0], lesson, no_more), quantization=made[1])
 
-    def _searched(self, embedding: ov.Model, lesson: Lesson, precision: Precision) -> Searched:
-        """A bank of what `embedding` gives at that precision, and the search in it."""
+    def _searched(
+        self, embedding: ov.Model, lesson: Lesson, precision: Precision, like: Bank | None = None
+    ) -> Searched:
+        """A bank of what `embedding` gives at that precision, of the same patches as `like`, and the search in it."""
         net, options = self._net, self._options
-        decoder, weight = decoder_for(embedding, net.reading), net.reading.weight
-        bank = make_bank(embedding, lesson.images, lesson.plan, self._setting.bank, options.seed, precision, weight)
+        decoder, weight, size = decoder_for(embedding, net.reading), net.reading.weight, self._setting.bank
+        bank = make_bank(embedding, lesson.images, lesson.plan, size, options.seed, precision, weight, like)
         bank = replace(bank, vectors=rounded_bank(bank.vectors, precision))
         graph = with_search(embedding.clone(), bank.vectors, net.reading, precision)
         held_out = held_out_scores(graph, lesson.images, bank, decoder, precision)
