@@ -33,6 +33,8 @@ def test_start_returns_when_it_is_ready_and_verdicts_come(service, measured):
     assert time.monotonic() - began_s < LIMIT_S
     assert {verdict["outcome"] for verdict in verdicts} == {"ok", "ng"}
     assert "signature by line-2026" in service.journal()
+    root_s = service.machine.sh("find /var/lib/mekiki ! -user mekiki")
+    assert root_s == "", "what root installed belongs to the daemon"
     assert service.show("User") == "mekiki"
     assert service.show("NRestarts") == "0"
 
