@@ -5,7 +5,7 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study loop test test-slow lint format bench bench-peer bench-curve bench-detection lock schemas dashboards starter clean
+.PHONY: help install demo study loop test test-slow test-system lint format bench bench-peer bench-curve bench-detection lock schemas dashboards starter clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: $(READY)  ## the tests
 
 test-slow: $(READY)  ## the tests that take minutes: real screws, an edge-only install
 	$(BIN)/python -m pytest -m slow --timeout 900
+
+test-system: $(READY)  ## a Debian with systemd made here, our service installed in it and mistreated (root, some minutes)
+	$(BIN)/python -m pytest tests/system -m system --timeout 300
 
 loop: $(READY)  ## train, push, drift, review, retrain, shadow, probation, a bad model: the whole circle (minutes; wants sshd, rsync)
 	$(BIN)/python -m tests.system.loop
@@ -68,7 +71,8 @@ bench-detection: $(READY)  ## RTMDet on five splits of the real screws (some 20 
 lock: $(READY)  ## renew the hashed lock files
 	cd requirements && for lock in "edge" "all --all-extras"; do set -- $$lock; \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$2 ../pyproject.toml -o $$1.txt; done
-	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header - -o requirements/uv.txt
+	for tool in uv pip; do echo $$tool | \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header - -o requirements/$$tool.txt; done
 
 schemas: $(READY)  ## renew models/schemas
 	$(BIN)/python -m models.schemas

@@ -37,6 +37,7 @@ def build_parser() -> Parser:
     _add_keys(subs)
     _add_sign(subs)
     _add_push(subs)
+    _add_installer(subs)
     _add_status(subs)
     _add_rollback(subs)
     _add_pull(subs)
@@ -122,6 +123,12 @@ def _add_pull(subs: "argparse._SubParsersAction[Parser]") -> None:
     _add_group(pull)
 
 
+def _add_installer(subs: "argparse._SubParsersAction[Parser]") -> None:
+    about = "Make one file that installs, upgrades and removes mekiki on a box without a network."
+    command = sub_parser(subs, "installer", _installer, about, "mekiki-deploy installer --out mekiki.run")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="to write; on the box: sudo sh FILE")
+
+
 def _add_place(command: Parser) -> None:
     command.add_argument(
         "--to", dest="place", type=Path, required=True, metavar="PLACE",
@@ -168,6 +175,13 @@ def _sign(arguments: argparse.Namespace) -> int:
 
     bundle, fingerprint = sign_bundle(arguments.bundle, arguments.key)
     print(f"signed {bundle.digest[:12]} with {arguments.key.stem} (key {fingerprint[:12]})")
+    return DONE
+
+
+def _installer(arguments: argparse.Namespace) -> int:
+    from deploy.installer.gather import make_installer, words_of
+
+    print("\n".join(words_of(make_installer(arguments.out))))
     return DONE
 
 

@@ -54,6 +54,7 @@ class OpenCVConfig(_AnyCamera):
 
     kind: Literal["opencv"]
     source: int | str  # device index or path, video file, RTSP or HTTP URL
+    login: Path | None = None  # of a stream: a file that holds `user:password`, which then stands in no setting
     # Asked of a device, read back, and refused where it did not take them.
     width_px: int | None = Field(default=None, gt=0, le=16384)
     height_px: int | None = Field(default=None, gt=0, le=16384)
@@ -67,6 +68,14 @@ class OpenCVConfig(_AnyCamera):
         if isinstance(self.source, int) or self.source.isdigit() or self.source.startswith("/dev/"):
             return "device"
         return "stream" if "://" in self.source else "file"
+
+    @model_validator(mode="after")
+    def _login_of_a_stream(self) -> Self:
+        if self.login is not None and self.origin != "stream":
+            raise ValueError("login is for a network stream; remove it")
+        if self.login is not None and re.search(r"//[^/@]*@", str(self.source)):
+            raise ValueError("login set, and a user in source as well; keep one of them")
+        return self
 
     @property
     def shown(self) -> str:

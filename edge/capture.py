@@ -21,6 +21,7 @@ from edge.cameras.presence import MAX_PARTS
 from edge.cameras.process import CameraProcess
 from edge.cameras.ring import Field
 from edge.metrics import Metrics
+from edge.watchdog import Beat
 from models.errors import CameraError
 from models.health import Health
 
@@ -84,6 +85,7 @@ class Capture:
         self._frozen: str | None = None
         self._undecoded = 0
         self._unmeasured: Grab | None = None
+        self.beat = Beat()
 
     def open(self, stopping: Callable[[], bool] = lambda: False) -> tuple[int, int] | None:
         """Starts the process and waits until the camera is open: (height, width) of its frames when that is known.
@@ -107,6 +109,7 @@ class Capture:
         finally:
             self.close()
             self._measured(None)  # a part would wait for it until the engine stops
+            self.beat.is_idle = True
             self._sink.finished(self.config.name)
 
     def want(self) -> None:
@@ -151,7 +154,8 @@ class Capture:
             if self._closed:  # by another thread: that the process ended is no fault
                 return True
             self._lost(str(error))
-            return self._stop.wait(self._pause_s())
+            with self.beat.resting():
+                return self._stop.wait(self._pause_s())
 
     def _start(self) -> CameraProcess:
         process = CameraProcess(self.config, self._slots, self._skip, self._frozen)
@@ -166,6 +170,7 @@ class Capture:
     def _opened(self, process: CameraProcess, stopping: Callable[[], bool]) -> tuple[int, int] | None:
         """Waits for it; None as well when a stop comes first."""
         while not self._stop.is_set():
+            self.beat()
             if stopping():
                 raise CameraError(f"camera {self.config.name}: stopped while it opened")
             match process.receive(POLL_S):
@@ -191,6 +196,7 @@ class Capture:
         process.ring[Field.RUNNING] = 1
         process.wake()
         while not self._stop.is_set():
+            self.beat()
             said = process.receive(POLL_S)
             if not self._up and process.ring[Field.DONE] > self._skip:
                 self._restored()

@@ -35,6 +35,8 @@ def _parser() -> Parser:
     ):
         command = sub_parser(subs, name, run, about, f"{_PROG} {name} --config edge.toml")
         command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+        if name == "check":
+            command.add_argument("--settings-only", action="store_true", help="read the settings; open nothing")
     _add_listen(subs)
     _add_trigger(subs)
     _add_line(subs)
@@ -184,23 +186,27 @@ def _add_qualify(subs: argparse._SubParsersAction) -> None:  # type: ignore[type
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    if arguments.settings_only:
+        from edge.settings import load_settings
+
+        load_settings(arguments.config)
+        _say(f"ok      settings: {arguments.config}")
+        return DONE
     from edge.check import check
 
     return check(arguments.config, _say)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    import logging
-
     from edge.daemon import run_daemon
     from edge.engine import HangError
+    from edge.logs import log_to_stderr
     from edge.settings import load_settings
 
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s: %(message)s"
-    )
+    log_to_stderr()
     try:
-        run_daemon(load_settings(arguments.config))
+        reread = functools.partial(load_settings, arguments.config)
+        run_daemon(reread(), reread)
     except HangError as error:  # a thread is stuck in a driver: an orderly exit would wait for it for ever
         print(f"{_PROG} run: {error}", file=sys.stderr, flush=True)
         os._exit(error.exit_code)

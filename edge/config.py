@@ -33,7 +33,7 @@ class InferenceConfig(Frozen):
 
     hint: Literal["latency", "throughput"] = "latency"  # OpenVINO's performance hint
     requests: int | None = Field(default=None, ge=1, le=64)  # frames in the device at a time; absent: its wish
-    hang_s: float = Field(default=10.0, gt=0, le=600)  # an inference that takes longer hangs: the daemon leaves
+    hang_s: float = Field(default=5.0, gt=0, le=600)  # an inference that takes longer hangs: the daemon leaves
 
 
 class BusConfig(Frozen):

@@ -1,6 +1,6 @@
 """The daemon: its threads, their start and their end.
 
-    main              starts everything, waits for a signal or a death, stops everything
+    main              starts everything, watches that it moves, waits for a signal or a death, stops everything
     capture-NAME      one per camera: reads its process, replaces it when it fails
     trigger           parts that a PLC announces, and what it says of the line (where `Settings.listens`)
     inspect           the engine's deadlines and its watch over the device; the rest of the engine runs on
@@ -42,12 +42,14 @@ from edge.journal import Journal, next_epoch
 from edge.line import Line
 from edge.metrics import Endpoint, Metrics
 from edge.model import Model
+from edge.notify import Notifier
 from edge.outlet import Afterwards
 from edge.pictures import HIGH_WATER, Pictures
 from edge.probation import Trial
 from edge.publisher import Publisher
 from edge.qualified import budget_of
 from edge.relay import Relay
+from edge.reload import Configurable, Reload, Reloads
 from edge.replay import Replay
 from edge.shadow.messages import Setup
 from edge.shadow.records import Records, records_in
@@ -68,6 +70,7 @@ from edge.startup import (
 )
 from edge.swap import Swap
 from edge.trigger import TriggerServer
+from edge.watchdog import Stage, Watchdog
 from edge.worker import Worker, died
 from models.bundle import Bundle
 from models.errors import MekikiError
@@ -84,9 +87,19 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """Everything that is open while the daemon runs. The constructor makes it, `run` uses it up."""
 
-    def __init__(self, settings: Settings, signals: Signals, stack: contextlib.ExitStack) -> None:
-        """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened."""
-        self._settings, self._signals = settings, signals
+    def __init__(
+        self,
+        settings: Settings,
+        signals: Signals,
+        stack: contextlib.ExitStack,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        """Verifies, opens, compiles. Raises MekikiError; what `stack` holds by then closes what was opened.
+
+        `reread` reads the settings again, at a reload.
+        """
+        self._settings, self._signals, self._notifier = settings, signals, Notifier()
+        self._reread = reread or (lambda: settings)
         self._stop, self._ended = threading.Event(), threading.Event()
         self._hold = Hold(settings.activation)
         withdraw_unfit(settings)
@@ -157,6 +170,7 @@ class Daemon:
         self._make_workers()
 
     def _make_workers(self) -> None:
+        self._trials: list[Configurable] = []
         worker = partial(Worker, ended=self._ended)
         self._inspect = worker("inspect", self._engine.run)
         self._lanes = [worker(lane.name, lane.run) for lane in self._engine.lanes]
@@ -164,7 +178,8 @@ class Daemon:
         if (server := self._trigger_server()) is not None:
             self._inputs.append(worker("trigger", server.run))
         stores = self._stores()
-        self._swaps = [worker("swap", self._swap(stores).run)] if stores else []
+        self._swap = self._make_swap(stores) if stores else None
+        self._swaps = [worker("swap", self._swap.run)] if self._swap is not None else []
         self._publish = worker("publish", self._publisher.run)
         # Each has a body, and what lets it end.
         rest: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
@@ -192,13 +207,14 @@ class Daemon:
         roots = sorted({path for _, path, is_store in places if is_store})
         return {root: [name for name, path, _ in places if path == root] for root in roots}
 
-    def _swap(self, stores: Mapping[Path, list[str]]) -> Swap:
+    def _make_swap(self, stores: Mapping[Path, list[str]]) -> Swap:
         settings, swap = self._settings, Swap(self._engine, self.metrics, self._stop, self._hold)
         for store, cameras in stores.items():
             model = partial(self._model, store)
             digest = self._engine.models[cameras[0]].bundle.digest
             followed = Store(store, Gate(settings.trust))
             trial = Trial(followed, cameras, settings.state / "journal.db", settings.probation, self.metrics)
+            self._trials.append(trial)
             swap.follow(followed, cameras, digest, model, trial)
         return swap
 
@@ -256,20 +272,40 @@ class Daemon:
             for worker in self._all:
                 worker.start()
             _log.info("running: %s", ", ".join(worker.name for worker in self._inputs))
+            self._notifier.ready(self._status())
             self._watch()
+            self._notifier.stopping("what waits is judged and published")
             self._end()
         _log.info("stopped: %s", self._signals.came or "all cameras have finished")
 
     def _await_subscriber(self) -> None:
+        def stopping() -> bool:
+            self._notifier.starting("waits for a subscriber")
+            return self._signals.came is not None
+
         wait_s = self._settings.bus.wait_for_subscriber_s
-        if wait_s and not self._bus.wait_for_subscriber(wait_s, lambda: self._signals.came is not None):
+        if wait_s and not self._bus.wait_for_subscriber(wait_s, stopping):
             _log.warning("no subscriber within %g s; starting without one", wait_s)
 
     def _watch(self) -> None:
+        captures = [Stage(capture.name, capture.beat.done) for capture in self._captures]
+        stages = [*captures, *self._engine.stages(), Stage("publish", self._publisher.rounds.done)]
+        watchdog = Watchdog(self._notifier, stages, self._status)
+        live: dict[str, list[Configurable]] = {
+            "evidence": [self._evidence], "journal": [self._journal], "probation": self._trials,
+        }  # fmt: skip
+        reload = Reload(self._settings, self._reread, live)
+        reloads = Reloads(self._signals, self._notifier, reload, self._swap)
         while self._signals.came is None and self._inspect.is_alive() and not died(self._all):
             # Short, because a signal handler may not wake it; the event also comes when one camera finishes.
             self._ended.wait(0.1)
             self._ended.clear()
+            watchdog.look()
+            reloads.look()
+
+    def _status(self) -> str:
+        """For `systemctl status`."""
+        return f"epoch {self.epoch}: {self._engine.status()}"
 
     def _end(self) -> None:
         self._stop.set()
@@ -306,14 +342,14 @@ def _join(workers: list[Worker], limit_s: float) -> None:
         worker.join(max(0.0, until_s - time.monotonic()))
 
 
-def run_daemon(settings: Settings) -> None:
-    """Starts, runs and stops. Raises MekikiError; by then everything is closed.
+def run_daemon(settings: Settings, reread: Callable[[], Settings] | None = None) -> None:
+    """Starts, runs and stops. Raises MekikiError; by then everything is closed. `reread` is for reloads.
 
     After a HangError the process must leave by `os._exit`: an orderly exit would wait for the thread that is stuck.
     """
     with Signals().caught() as signals, contextlib.ExitStack() as stack:
         try:
-            Daemon(settings, signals, stack).run()
+            Daemon(settings, signals, stack, reread).run()
             count_end(settings)
         except HangError:
             closing = threading.Thread(target=stack.pop_all().close, daemon=True)  # may meet what is stuck

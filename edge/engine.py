@@ -25,6 +25,7 @@ from edge.metrics import Metrics
 from edge.model import Model
 from edge.parts import Judged, Part
 from edge.schedule import Schedule, pause_s
+from edge.watchdog import ROUND_S, Beat, Done, Stage
 from models.errors import MekikiError, ModelError
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ class Engine:
     _sleep_until_ns: int = field(init=False, default=0)  # when the inspect thread looks by itself
     _counted: dict[str, int] = field(init=False, default_factory=dict)  # what the metrics say
     _is_over: bool = field(init=False, default=False)
+    beat: Beat = field(init=False, default_factory=Beat)
+    _taken: int = field(init=False, default=0)  # parts that no longer wait: a lane has them, or they have a verdict
 
     def __post_init__(self) -> None:
         count = len(next(iter(self.models.values())).runners)
@@ -135,6 +138,25 @@ class Engine:
         """What has no verdict at this moment becomes `unknown`, and the thread ends."""
         self._post(partial(setattr, self, "_stop_ns", at_ns))
 
+    # From the main thread, which watches.
+
+    def stages(self) -> list[Stage]:
+        """What must move. An inference has its own limit, and `run`, which watches it, is the first to leave."""
+        lanes = [Stage(lane.name, lane.done, self.hang_s + ROUND_S) for lane in self.lanes]
+        return [Stage("inspect", self.beat.done), Stage("the queues", self._queues, self.hang_s), *lanes]
+
+    def status(self) -> str:
+        """In words: which cameras deliver, and which models judge."""
+        down = [name for name, line in self.lines.items() if not line.up and not line.finished]
+        models = sorted({model.bundle.digest[:12] for model in self.models.values()})
+        faults = f", no picture from {', '.join(down)}" if down else ""
+        deliver = f"{len(self.lines) - len(down)} of {len(self.lines)} cameras deliver{faults}"
+        return f"{deliver}; judged by {', '.join(models)}"
+
+    def _queues(self) -> Done:
+        """Whether parts that wait for a lane get on."""
+        return Done(self._taken, not any(line.waiting for line in self.lines.values()))
+
     # The inspect thread.
 
     def run(self) -> None:
@@ -144,6 +166,7 @@ class Engine:
         """
         try:
             while not self._is_over:
+                self.beat()
                 with self._working:
                     self._step()
                     self._watch_lanes()
@@ -254,6 +277,7 @@ class Engine:
             self._give_up(line, part, doubt or Doubt("bad_frame", "no picture"))
             return
         part.started_ns = time.monotonic_ns()
+        self._taken += 1
         lane.start(Job(part, model, grab.image))
 
     def _returned(self, lane: Lane, job: Job, result: Result) -> None:
@@ -306,6 +330,7 @@ class Engine:
 
     def _give_up(self, line: Line, part: Part, doubt: Doubt) -> None:
         """`unknown`, now. A lane that still reads the picture keeps it."""
+        self._taken += 1
         line.give_up(part)
         judged = self.inspector.unknown(part, self.models[part.camera], doubt)
         if part.started_ns is not None and part.finish is None:

@@ -106,6 +106,11 @@ class Evidence:
             self._waiting_bytes += image.nbytes
             self._changed.notify()
 
+    def configure(self, config: EvidenceConfig) -> None:
+        """Other limits from the next frame on. Any thread."""
+        self._config = config
+        self._kept.borderline = config.borderline
+
     def finish(self, within_s: float = 5.0) -> None:
         """Lets `run` write what waits and end; what is not on the disk by then is lost. Any thread."""
         with self._changed:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from edge.config import JournalConfig
 from edge.journal_file import connect, damage, is_damage, open_file, set_aside
 from edge.metrics import Metrics
 from models.errors import MekikiError
@@ -113,6 +114,10 @@ class Journal:
         if self._is_log_long and not rows:  # it waits for the disk, as no verdict must
             self._is_log_long = False
             self._end_checkpoint()
+
+    def configure(self, config: JournalConfig) -> None:
+        """Another length from the next writing on. Any thread."""
+        self._max, self._slack = config.max_verdicts, min(_PRUNE_EVERY, config.max_verdicts // 10)
 
     def pending(self) -> list[Row]:
         """What is not on disk yet, oldest first. Any thread; ask before reading the file, and nothing is missed."""

@@ -59,7 +59,7 @@ class Kept:
 
     def __init__(self, folder: Path, reviews: Path, borderline: float) -> None:
         """`reviews` is where the answers of persons lie: it is read only."""
-        self._folder, self._reviews, self._borderline = folder, reviews, borderline
+        self._folder, self._reviews, self.borderline = folder, reviews, borderline
         self._entries: dict[str, _Entry] = {}  # by "day/name"
         self._order: list[list[tuple[int, str]]] = [[] for _ in range(_REVIEWED + 1)]  # a heap by age for each rank
         self._suspects: list[Path] = []
@@ -143,7 +143,7 @@ class Kept:
         try:
             said = json.loads(text)
             asked = said.get("asked_for") is not None
-            kind = kind_of(said["outcome"], said["score"], said["threshold"], self._borderline, asked=asked)
+            kind = kind_of(said["outcome"], said["score"], said["threshold"], self.borderline, asked=asked)
             at_ns = int(said["captured_at_ns"])
         except (ValueError, TypeError, KeyError, AttributeError):  # no verdict of ours; it takes room all the same
             kind, at_ns = "unknown", file.stat().st_mtime_ns

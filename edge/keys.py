@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.credentials import handed_over
 from models.errors import ConfigError, MekikiError
 
 _SERVER, _CLIENTS, _HANDOVER = "server", "clients", "handover"
@@ -51,7 +52,12 @@ def make_keys(folder: Path, clients: Sequence[str]) -> list[Path]:
 
 
 def server_pair(folder: Path) -> Pair:
-    """The box's keys. Raises ConfigError when they are missing, damaged, or readable for others."""
+    """The box's keys. Raises ConfigError when they are missing, damaged, or readable for others.
+
+    The secret may be one that systemd hands over; the folder then needs no more than `clients`.
+    """
+    if (handed := handed_over(f"{_SERVER}{_SECRET}")) is not None:
+        return _whole(handed)
     return _pair(folder / f"{_SERVER}{_SECRET}")
 
 
@@ -116,11 +122,15 @@ def _pair(path: Path) -> Pair:
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
             raise ConfigError(f"{path}: mode {mode:04o}, others can read this secret; chmod 600 {path}")
-        public, secret = _load(path)
+        return _whole(path)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); run `mekiki-edge keys --out {path.parent}` or fix its owner"
         ) from error
+
+
+def _whole(path: Path) -> Pair:
+    public, secret = _load(path)
     if public is None or secret is None:
         raise ConfigError(f"{path}: no key pair in it; delete it and make new keys with `mekiki-edge keys`")
     return Pair(public, secret)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edge.model import Model
 from edge.parts import Part
+from edge.watchdog import Done
 from models.errors import ModelError
 from models.prediction import Image, Prediction
 
@@ -40,6 +41,10 @@ class Lane:
         """Begins with a frame."""
         self.job, self.since_ns = job, time.monotonic_ns()
         self._jobs.put(job)
+
+    def done(self) -> Done:
+        """As the watchdog looks at it: each job has its own start."""
+        return Done(self.since_ns, self.job is None)
 
     def stop(self) -> None:
         """Ends the thread, after the frame it works on."""

@@ -280,7 +280,7 @@ class Endpoint:
     """`/metrics` over HTTP, from construction to `close`."""
 
     def __init__(self, config: MetricsConfig, registry: CollectorRegistry) -> None:
-        """Raises MekikiError when the port is taken, ConfigError when it cannot be bound for another reason."""
+        """Raises MekikiError when the port is taken or the address not there, else ConfigError."""
         where = f"metrics port {config.port} on {config.host}"
         self._server: WSGIServer
         try:
@@ -289,6 +289,10 @@ class Endpoint:
             if getattr(error, "errno", None) == errno.EADDRINUSE:
                 raise MekikiError(
                     f"{where}: already in use; stop what holds it (another mekiki-edge?) or set [metrics] port"
+                ) from error
+            if getattr(error, "errno", None) == errno.EADDRNOTAVAIL:  # at boot the network may still be on its way
+                raise MekikiError(
+                    f"{where}: no address of this box, or not yet; see its network or [metrics] host"
                 ) from error
             raise ConfigError(f"{where}: {error}; correct [metrics] host and port") from error
         self.thread.name = "metrics"

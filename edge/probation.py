@@ -99,6 +99,10 @@ class Trial:
         self._said: str | None = None
         self._metrics = metrics
 
+    def configure(self, config: ProbationConfig) -> None:
+        """Other limits from the next look on. Any thread."""
+        self._config = config
+
     @property
     def is_wanted(self) -> bool:
         """Whether the settings ask for a probation."""

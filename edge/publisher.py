@@ -14,6 +14,7 @@ from edge.bus import Bus
 from edge.journal import Journal, Row
 from edge.metrics import Metrics
 from edge.parts import Judged
+from edge.watchdog import Beat
 from models.heartbeat import Heartbeat
 from models.verdict import Verdict
 
@@ -43,6 +44,7 @@ class Publisher:
     _published: deque[Judged] = field(init=False, default_factory=deque)  # and not handed to `after` yet
     _seqs: dict[str, int] = field(init=False, default_factory=dict)
     _next_beat_s: float = field(init=False, default=0.0)
+    rounds: Beat = field(init=False, default_factory=Beat)
 
     def put(self, judged: Judged) -> None:
         """Takes a verdict. Any thread; it never waits."""
@@ -60,6 +62,7 @@ class Publisher:
         """Until `finish`."""
         over = False
         while not over:
+            self.rounds()
             self.bus.serve_newcomers(self._heartbeat)  # first: the first heartbeat comes before the first verdict
             if time.monotonic() >= self._next_beat_s:
                 self._next_beat_s = time.monotonic() + self.heartbeat_s

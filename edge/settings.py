@@ -97,7 +97,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
 
 
 def _anchored_camera(camera: FolderConfig | OpenCVConfig, folder: Path) -> FolderConfig | OpenCVConfig:
-    update: dict[str, object] = dict(_joined(camera, folder, "bundle", "store", "path"))
+    update: dict[str, object] = dict(_joined(camera, folder, "bundle", "store", "path", "login"))
     if isinstance(camera, OpenCVConfig) and camera.origin == "file":
         update["source"] = str(folder / str(camera.source))
     return camera.model_copy(update=update)

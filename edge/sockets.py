@@ -56,7 +56,7 @@ def bind(
     """A bound socket. `setting` is the name in [bus] that errors tell to change; `options` are ZeroMQ's, `sndhwm=8`.
 
     What is larger than a request, or no ZeroMQ at all, costs its sender the connection and nobody else
-    anything. Raises MekikiError when the address is taken, ConfigError when it cannot be bound.
+    anything. Raises MekikiError when the address is taken or not there, ConfigError when it cannot be bound.
     """
     made = context.socket(kind)
     try:
@@ -121,6 +121,10 @@ def _bind(made: "zmq.Socket[bytes]", address: str, config: BusConfig, where: str
     except zmq.ZMQError as error:
         if error.errno == zmq.EADDRINUSE:
             raise MekikiError(f"{where}: {_taken('port', setting)}") from error
+        if error.errno == zmq.EADDRNOTAVAIL:  # at boot the network may still be on its way: tried again
+            raise MekikiError(
+                f"{where}: no address of this box, or not yet; see its network or [bus] {setting}"
+            ) from error
         raise ConfigError(f"{where}: {error.strerror}; correct [bus] {setting}") from error
 
 

@@ -51,6 +51,7 @@ class Swap:
     def __init__(self, engine: Switch, metrics: Metrics, stop: threading.Event, hold: Hold | None = None) -> None:
         self._engine, self._metrics, self._stop, self._hold = engine, metrics, stop, hold or Hold()
         self._followed: list[_Followed] = []
+        self._asked, self._answered = 0, 0  # looks that were asked for, and those that were taken
 
     def follow(
         self,
@@ -68,8 +69,25 @@ class Swap:
         while not self._stop.wait(_LOOK_S):
             self.look_at_all()
 
+    def look_again(self) -> None:
+        """The next look is at every store, changed or not: a version that failed is tried once more. Any thread."""
+        self._asked += 1
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether every look that was asked for is done, the change of model too."""
+        return self._answered == self._asked
+
     def look_at_all(self) -> None:
         """Follows every store that changed since the last look."""
+        asked = self._asked
+        if asked != self._answered:
+            for followed in self._followed:
+                followed.stamp = (0, 0)
+        self._look_at_each()
+        self._answered = asked
+
+    def _look_at_each(self) -> None:
         for followed in self._followed:
             self._look(followed)
             if followed.trial is not None:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from edge.camera_config import OpenCVConfig
 from edge.cameras import Buffer
 from edge.cameras.ring import SIDE_PX, is_size
-from models.errors import CameraError, DatasetError
+from edge.credentials import read_login
+from models.errors import CameraError, ConfigError, DatasetError
 from models.prediction import Image
 
 _ADVICE = {
@@ -124,7 +126,7 @@ class OpenCVCamera:
             times_s = (self._config.open_timeout_s, self._config.read_timeout_s)
             names = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
             limits = [int(x) for name, s in zip(names, times_s, strict=True) for x in (name, max(1, s * 1000))]
-            return cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, limits)
+            return cv2.VideoCapture(self._address(), cv2.CAP_FFMPEG, limits)
         if origin == "file":
             return cv2.VideoCapture(str(source))
         if isinstance(source, int) or source.isdigit():
@@ -133,6 +135,17 @@ class OpenCVCamera:
             capture = cv2.VideoCapture(source, cv2.CAP_V4L2)
         self._ask(capture)
         return capture
+
+    def _address(self) -> str:
+        """The stream's URL, with its login. Read at each opening: a new password needs no restart of the daemon."""
+        if self._config.login is None:
+            return str(self._config.source)
+        scheme, _, rest = str(self._config.source).partition("://")
+        try:
+            user, password = read_login(self._config.login)
+        except ConfigError as error:
+            raise CameraError(f"camera {self._config.name}: {error}") from error
+        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
     def _ask(self, capture: cv2.VideoCapture) -> None:
         """The pixel format first: it decides which sizes there are, and the size which rates."""

@@ -1,6 +1,6 @@
 """One table and one plot of what `tests.bench.peer` and `tests.bench.peer_boxes` left in out/bench/peer; the limits.
 
-`python -m tests.bench.peer_table` measures nothing; `make bench-peer` runs all of them, some ten minutes.
+`python -m tests.bench.peer_table` measures nothing; `make bench-peer` runs all of them.
 """
 
 import json

@@ -89,6 +89,7 @@ class Box:
             [sys.executable, "-m", "edge.cli", *arguments],
             cwd=ROOT,
             env=os.environ | environment,
+            stdin=subprocess.DEVNULL,  # in a terminal SIGHUP would be a stop
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -156,3 +156,12 @@ def test_a_bundle_that_leaves_parts_to_a_person_says_from_where_and_how_many_of_
 
 def test_a_bundle_that_leaves_nothing_to_a_person_does_not_speak_of_review(ready, capsys):
     assert "review" not in checked(ready, capsys)[1]["golden"][1]
+
+
+def test_only_the_settings_are_read_where_that_is_asked_though_nothing_else_is_in_order(box, capsys):
+    box.write_folder("no such folder", head='store = "none"')
+    assert main(["check", "--settings-only", "--config", str(box.config)]) == 0
+    assert capsys.readouterr().out == f"ok      settings: {box.config}\n"
+    box.config.write_text(box.config.read_text() + "colour = 1\n")
+    assert main(["check", "--settings-only", "--config", str(box.config)]) == 2
+    assert "unknown setting" in capsys.readouterr().err

@@ -45,7 +45,8 @@ class Screws:
 
     def next(self, folder: Path, first: Path, run: Run) -> Path:
         store, out = folder / "screws.store", folder / "second.bundle"
-        run("trainer", "retrain", "--from", first, "--add", folder / "pulled", "--dataset", store, "--out", out)
+        found = ("--add", folder / "pulled", "--dataset", store, "--leave-out", "leaks")
+        run("trainer", "retrain", "--from", first, *found, "--out", out)
         return out
 
     def bad(self, folder: Path, good: Path, run: Run) -> Path:

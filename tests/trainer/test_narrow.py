@@ -9,12 +9,16 @@ from models.runner import Runner
 from tests.trainer.conftest import new_network
 from tests.trainer.plates import plate
 from tests.trainer.test_patchcore import run_graph
+from trainer.anomaly.model import Facts, Lesson, Setup
+from trainer.anomaly.patchcore import PatchcoreModel
 from trainer.bank import gather, make_bank
 from trainer.export import save_ir
 from trainer.narrow import principal
+from trainer.options import FitOptions
 from trainer.parity import check_parity
 from trainer.reading import decoder_for
 from trainer.search import freeze_bias, with_search
+from trainer.size import Setting, probe_cost
 
 PLAIN = Augmentation(angles_deg=(0,), shift=0, brightness=0)
 
@@ -63,3 +67,24 @@ def test_torch_and_the_graph_agree_on_narrow_patches(net, spec, tmp_path):
     check_parity(
         [plate(2), plate(3, hole=True)], lambda image: net.score(image, spec, decoder, bank.vectors), runner, 1e9
     )
+
+
+def test_a_model_learns_in_as_many_numbers_as_were_asked_for_and_the_manifest_keeps_how_many(net, spec, tmp_path):
+    options = FitOptions(data=tmp_path, out=tmp_path / "out", bank=30, feature_width=20)
+    model, said = PatchcoreModel(Setup(options, net.weights, None)), []
+    learned = model.learn(Lesson([plate(index) for index in range(3)], PLAIN, spec), said.append)
+    assert said == ["bank: 30 vectors of 20"]
+    assert all(np.isfinite(learned.held_out))
+    record = model.record(Facts(("0" * 64,), ((96, 96),), PLAIN, {}))
+    assert (record.bank_vectors, record.feature_width) == (30, 20)
+
+
+@pytest.mark.parametrize("is_upright", [False, True])
+def test_the_probe_times_narrow_patches_and_leaves_the_network_as_it_was(net, spec, is_upright):
+    frame = plate(0)
+    mask = np.ones(frame.shape[:2], np.uint8) if is_upright else None
+    resize_s, rest_s = probe_cost(net, frame, Setting(50, 16), "f32", mask)
+    assert resize_s >= 0
+    assert rest_s > 0
+    assert net.embedding_graph(spec).outputs[0].partial_shape[1].get_length() == 384
+    assert net.reading.weight is None

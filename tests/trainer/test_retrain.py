@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.bundle import open_bundle
-from models.manifest import parse_manifest
+from models.manifest import Variant, parse_manifest
 from models.prediction import Image
 from tests import tiny
 from tests.trainer.conftest import Fitted
@@ -208,3 +208,22 @@ def test_defects_that_nobody_outlined_are_left_out_where_a_family_wants_masks(fi
     assert [item for item in items if item.label != "good"] == [outlined]
     assert words == ["1 defects to learn from are left out, as nobody drew where they are; detection wants masks"]
     assert _learnable(mixed, recipe) == (mixed.of("train"), [])
+
+
+def test_further_precisions_and_the_width_of_patches_belong_to_the_recipe(fitted):
+    manifest = fitted.bundle.manifest
+    variant = Variant(
+        precision="bf16",
+        model="model-bf16.xml",
+        hint="bf16",
+        threshold=manifest.threshold,
+        golden=manifest.golden,
+        parity=manifest.parity,
+    )
+    narrow = manifest.training.model_copy(update={"feature_width": 64})
+    changed = manifest.model_copy(update={"variants": (variant,), "training": narrow})
+    recipe = recipe_of(changed, fitted.weights)
+    options = recipe.options(fitted.plates.root, fitted.out)
+    assert isinstance(options, FitOptions)
+    assert (options.also, options.feature_width, options.bank) == (("bf16",), 64, 300)
+    assert any("compared at f32; their further precisions (bf16) are not" in note for note in recipe.notes)

@@ -42,6 +42,9 @@ def recipe_of(manifest: Manifest, weights: Path | None, *, has_defects: bool = T
     flags: dict[str, str | float | bool] = {"model": manifest.model}
     flags["image_size"] = max(manifest.preprocess.height_px, manifest.preprocess.width_px)
     flags |= _own(manifest)
+    if manifest.variants:
+        flags["also"] = ",".join(variant.precision for variant in manifest.variants)
+        notes.append(f"both are compared at {manifest.precision}; their further precisions ({flags['also']}) are not")
     if file := _weights(manifest, weights):
         flags["weights"] = str(file)
     if manifest.threshold.policy in _OF_FIT:
@@ -63,6 +66,7 @@ def _own(manifest: Manifest) -> dict[str, str | float | bool]:
     match training:
         case Training():
             own = {"bank": training.bank_vectors, "precision": manifest.precision}
+            own |= {} if training.feature_width is None else {"feature_width": training.feature_width}
             return own | {"backbone": training.backbone} | _looks(manifest, training.augmentation)
         case HeatmapTraining():
             own = {} if training.backbone is None else {"backbone": training.backbone}
