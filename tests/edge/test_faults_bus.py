@@ -308,5 +308,13 @@ def test_the_state_folder_holds_what_the_manual_names_and_nothing_else(flow):
         subscriber.take(20)
         ended(process)
     found = {path.name for path in Path(flow.folder / "state").iterdir()}
-    assert found <= {"journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock", "evidence", "compiled", "qualified"}
+    assert found <= {
+        "journal.db",
+        "journal.db-wal",
+        "journal.db-shm",
+        "journal.db.lock",
+        "evidence",
+        "compiled",
+        "qualified",
+    }
     assert {"journal.db", "evidence"} <= found
