@@ -99,11 +99,7 @@ class Place:
     def _qualify(self, bundle: Bundle, say: Say) -> None:
         settings = self.settings
         how = How(hint=settings.inference.hint, budget_s=self.budget_s, cache=cache_of(settings))
-        try:
-            trials = qualify(bundle, [settings.device], wanted_precisions(bundle, settings), how)
-        except (ModelError, BundleError) as error:  # the second: it is whole, and its template is none
-            self.store.refuse(bundle.digest, " ".join(str(error).split()))
-            raise
+        trials = qualify(bundle, [settings.device], wanted_precisions(bundle, settings), how)
         write_record(settings.state, read_record(settings.state, bundle.digest).with_trials(trials))
         chosen = fastest([one for one in trials if one.finding == "qualified"])
         if chosen is None:

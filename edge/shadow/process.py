@@ -43,8 +43,12 @@ class ShadowProcess:
             raise ModelError(f"its process cannot be started ({error}); free memory and processes") from error
         finally:
             theirs.close()
-        with self._alive():
-            send(self._link, setup)
+        try:
+            with self._alive():
+                send(self._link, setup)
+        except ModelError:  # nobody has us yet who could
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:

@@ -4,18 +4,16 @@ From the command until the canary is on probation, and until all boxes are. The 
 this is what the way costs: SSH, Ansible, hashes and copies.
 """
 
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from models.bundle import open_bundle
-from models.files import sha256_of
 from tests import tiny
 from tests.bench.line import line
 from tests.deploy.sshd import Plant
-from tests.models.test_bundle import edit
+from tests.deploy.test_push import padded
 
 SIZE_BYTES, LIMIT_S, BOXES = 50_000_000, 60.0, 3
 
@@ -23,7 +21,7 @@ SIZE_BYTES, LIMIT_S, BOXES = 50_000_000, 60.0, 3
 def main(boxes: int) -> int:
     with tempfile.TemporaryDirectory(prefix="mk-") as name:
         folder = Path(name)
-        old, large = tiny.make_bundle(folder / "old.bundle"), _padded(folder / "large.bundle")
+        old, large = tiny.make_bundle(folder / "old.bundle"), padded(folder / "large.bundle", SIZE_BYTES)
         plant = Plant(folder, old, [f"box{number}" for number in range(boxes)])
         try:
             for box in plant.boxes.values():
@@ -35,14 +33,6 @@ def main(boxes: int) -> int:
     print(f"a bundle of {SIZE_BYTES / 1e6:.0f} MB to {boxes} boxes, one of them a canary")
     missed = line("from the command until the canary is on probation", first_s, "at most", LIMIT_S, "s")
     return missed | line("until all are", all_s, "at most", LIMIT_S * boxes, "s")
-
-
-def _padded(path: Path) -> Path:
-    made = tiny.make_bundle(path, threshold=0.61)
-    (made / "pad.bin").write_bytes(os.urandom(SIZE_BYTES))
-    about = {"sha256": sha256_of(made / "pad.bin"), "bytes": SIZE_BYTES}
-    edit(made, lambda raw: raw["files"].update({"pad.bin": about}))
-    return made
 
 
 def _pushed(plant: Plant, large: Path) -> tuple[float, float]:

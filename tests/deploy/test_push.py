@@ -50,11 +50,11 @@ def rows_of(out: str) -> dict[str, str]:
     return {line.split()[0]: " ".join(line.split()[1:]) for line in table if line}
 
 
-def padded(path: Path) -> Path:
+def padded(path: Path, n_bytes: int = PADDING) -> Path:
     """A bundle that takes a while to send."""
     made = tiny.make_bundle(path, threshold=0.61)
-    (made / "padding.bin").write_bytes(os.urandom(PADDING))
-    about = {"sha256": sha256_of(made / "padding.bin"), "bytes": PADDING}
+    (made / "padding.bin").write_bytes(os.urandom(n_bytes))
+    about = {"sha256": sha256_of(made / "padding.bin"), "bytes": n_bytes}
     edit(made, lambda raw: raw["files"].update({"padding.bin": about}))
     return made
 
