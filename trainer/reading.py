@@ -85,7 +85,7 @@ def usual(distances: F32, on_part: F32) -> tuple[F32, F32]:
     """Mean and standard deviation of good parts' distances (n, h, w) around each patch (h, w) that is on the part."""
 
     def around(plane: F32) -> F32:
-        return _soft(plane * on_part) / np.maximum(_soft(on_part), 1e-6)
+        return np.asarray(_soft(plane * on_part) / np.maximum(_soft(on_part), 1e-6), np.float32)
 
     mean = around(distances.mean(axis=0))
     return mean, np.asarray(np.sqrt(around(np.square(distances - mean).mean(axis=0))), np.float32)
