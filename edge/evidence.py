@@ -245,7 +245,11 @@ def _bytes_of(heatmap: NDArray[np.float32]) -> bytes:
 
 
 def step_back() -> None:
-    """Gives the calling thread less of the processor than those that judge. Refused in some containers: no harm."""
+    """Gives the calling thread less of the processor than those that judge. Refused in some containers: no harm.
+
+    Less, but never nothing (SCHED_IDLE): while it holds Python's lock the threads that judge wait for it, and on a full
+    box frames that are ng must still be kept. Work that can wait for ever belongs into a process of its own.
+    """
     if sys.platform == "linux":
         try:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
