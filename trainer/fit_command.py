@@ -2,11 +2,10 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Set
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from models.command import DONE, Parser, positive_int, product, sub_parser
+from models.command import DONE, Parser, positive_int, product, say, sub_parser
 from models.errors import ConfigError
 from trainer.arguments import length_px, precisions, seconds, seed, side_px
 from trainer.options import Common, DetectionOptions, FitOptions, SupervisedOptions
@@ -251,7 +250,7 @@ def _argument(action: argparse.Action, name: str, value: str | float | bool) -> 
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    run_fit(_options(arguments), partial(print, flush=True))
+    run_fit(_options(arguments), say)
     return DONE
 
 
