@@ -30,15 +30,17 @@ from prometheus_client import CollectorRegistry
 
 from edge.bus import Bus
 from edge.capture import Capture
+from edge.checkpoints import Checkpoints
 from edge.config import Settings
 from edge.drift import Drift
 from edge.early import Early
 from edge.engine import BusyError, Engine, HangError
+from edge.epoch import next_epoch
 from edge.evidence import Evidence
 from edge.garbage import Garbage
 from edge.hold import Hold
 from edge.inspector import Inspector
-from edge.journal import Journal, next_epoch
+from edge.journal import Journal
 from edge.line import Line
 from edge.metrics import Endpoint, Metrics
 from edge.model import Model
@@ -181,10 +183,11 @@ class Daemon:
         self._swap = self._make_swap(stores) if stores else None
         self._swaps = [worker("swap", self._swap.run)] if self._swap is not None else []
         self._publish = worker("publish", self._publisher.run)
+        checkpoints = Checkpoints(self._journal)
         # Each has a body, and what lets it end.
         rest: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
             "replay": (self._replay.run, self._replay.finish),
-            "journal": (self._journal.run, self._journal.finish),
+            "journal": (checkpoints.run, checkpoints.finish),
             "evidence": (self._evidence.run, partial(self._evidence.finish, _REST_S - 0.5)),
         }
         if self._pictures is not None:
