@@ -42,7 +42,8 @@ from edge.hold import Hold
 from edge.inspector import Inspector
 from edge.journal import Journal
 from edge.line import Line
-from edge.metrics import Endpoint, Metrics
+from edge.metrics import Metrics
+from edge.metrics.endpoint import Endpoint
 from edge.model import Model
 from edge.notify import Notifier
 from edge.outlet import Afterwards
