@@ -105,9 +105,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from edge.daemon import run_daemon
-    from edge.engine import HangError
     from edge.logs import log_to_stderr
     from edge.settings import load_settings
+    from edge.worker import HangError
 
     log_to_stderr()
     try:

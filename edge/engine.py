@@ -5,7 +5,6 @@ everything happens between two frames. The `inspect` thread does what no event b
 the device.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,20 +25,10 @@ from edge.schedule import Schedule, pause_s
 from edge.turns import Turns
 from edge.verdicts import Outlet, Verdicts
 from edge.watchdog import ROUND_S, Beat, Done, Stage
-from models.errors import MekikiError, ModelError
+from edge.worker import HangError
+from models.errors import ModelError
 
-_log = logging.getLogger(__name__)
 _LOOK_S = 0.5  # at most so long without a look at the lanes
-
-
-class HangError(MekikiError):
-    """A device does not return. Its thread cannot be ended; the process must leave without it."""
-
-
-class BusyError(HangError):
-    """An orderly stop, but for a thread that cannot be waited for."""
-
-    exit_code = 0
 
 
 class Cameras(Protocol):

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from edge.cameras.frame import Checkup
-from edge.engine import HangError
+from edge.worker import HangError
 from models.health import Range, measure
 from tests import tiny
 from tests.edge.box import wait_for
