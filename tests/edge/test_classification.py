@@ -1,15 +1,13 @@
 """Models without boxes on the line: one that names a defect but no place, and one that marks pixels."""
 
-import cv2
 import numpy as np
 import pytest
-import zmq
 
 from edge.pictures import overlay
 from models.bundle import open_bundle
 from models.runner import Runner
 from tests import tiny, tiny_supervised
-from tests.edge.box import Subscriber, free_port, no_holes
+from tests.edge.box import Subscriber, no_holes
 
 WAIT = "wait_for_subscriber_s = 20"
 
@@ -51,20 +49,8 @@ def test_check_finds_a_classifier_in_order(box, classifier):
 
 
 def test_the_heatmap_of_a_classifier_is_the_picture_itself(box, classifier):
-    box.bundle, port = classifier, free_port()
-    box.images("line", [tiny.NG])
-    box.write_folder("line", "loop = true\nfps = 20", bus=f'pictures = "tcp://127.0.0.1:{port}"')
-    context = zmq.Context()
-    subscriber = context.socket(zmq.SUB)
-    subscriber.subscribe("heatmap/top")
-    subscriber.connect(f"tcp://127.0.0.1:{port}")
-    try:
-        with box.daemon():
-            assert subscriber.poll(20_000)
-            jpeg = subscriber.recv_multipart()[2]
-    finally:
-        context.destroy(linger=0)
-    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    box.bundle = classifier
+    shown = box.heatmap(tiny.NG)
     assert np.abs(shown.astype(int) - tiny.frame(tiny.NG)).max() < 60
     assert np.abs(shown.astype(int) - tiny.frame(tiny.NG)).mean() < 3
 
