@@ -395,7 +395,7 @@ def made(data, weights, tmp_path_factory) -> Fitted:
     shutil.copytree(data, root)
     for path in sorted((root / "test/mark").iterdir())[:3]:
         write_image(path, key(*keys.poses(3, seed=31)[int(path.stem)], seed=80, mark=DARK))
-    return Fitted(None, weights, out, said_by(fit_arguments(root, out, "--weights", weights)))
+    return Fitted(out, said_by(fit_arguments(root, out, "--weights", weights)), None, weights)
 
 
 def test_a_fit_finds_keys_and_says_so(made):
