@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.files import sha256_of
-from models.health import limits_of, measure
+from models.health import limits_of
 from models.manifest import Parity, Precision, Threshold
+from models.measure import measure
 from models.prediction import Image
 from models.runner import Runner
 from trainer.anomaly.model import (

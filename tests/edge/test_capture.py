@@ -383,8 +383,8 @@ def test_a_process_that_dies_between_a_picture_and_its_health_leaves_no_second_p
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "if 'edge.cameras.child' in ' '.join(sys.orig_argv):\n"
-        "    import models.health\n"
-        "    models.health.measure = lambda image: os._exit(9)\n"
+        "    import models.measure\n"
+        "    models.measure.measure = lambda image: os._exit(9)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     sink = Basket()

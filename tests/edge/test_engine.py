@@ -6,7 +6,8 @@ import pytest
 
 from edge.cameras.frame import Checkup
 from edge.worker import HangError
-from models.health import Range, measure
+from models.health import Range
+from models.measure import measure
 from tests import tiny
 from tests.edge.box import wait_for
 from tests.edge.engines import Gate, Rig, gated, line

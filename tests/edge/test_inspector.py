@@ -12,7 +12,8 @@ from edge.model import Model
 from edge.parts import Part
 from models.bundle import open_bundle
 from models.errors import ModelError
-from models.health import Range, measure
+from models.health import Range
+from models.measure import measure
 from models.verdict import Verdict
 from tests import keys, tiny
 from tests.edge.engines import prepare

@@ -25,7 +25,8 @@ from edge.shadow.records import Records
 from edge.shadow.report import reports
 from edge.shadow.thread import Shadow
 from models.bundle import MODEL_BIN, open_bundle
-from models.health import Range, measure
+from models.health import Range
+from models.measure import measure
 from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, Subscriber, children, no_holes, wait_for

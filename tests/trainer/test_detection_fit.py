@@ -13,8 +13,9 @@ import pytest
 from models.errors import ModelError
 from models.files import sha256_of
 from models.golden import check_golden
-from models.health import limits_of, measure
+from models.health import limits_of
 from models.images import read_image
+from models.measure import measure
 from models.regions import regions_of
 from models.runner import Runner
 from tests import tiny

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from models.bundle import MODEL_XML
 from models.files import sha256_of
-from models.health import limits_of, measure
+from models.health import limits_of
 from models.images import read_image
 from models.manifest import BoxesDecoder, BoxParity, DetectionTraining, Preprocess, Threshold, Weights
+from models.measure import measure
 from models.runner import Runner
 from trainer.annotations import Annotated, Picture, as_dataset, check_enough, read_annotations
 from trainer.detection.config import SCORE_FLOOR, Plan, letterbox_spec
