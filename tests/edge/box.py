@@ -111,6 +111,23 @@ class Box:
             process.kill()
         return process.returncode, out, err
 
+    def judge(self) -> list[dict]:
+        """All verdicts of a daemon that runs to its own end, without a hole and without a word."""
+        with Subscriber(self.address) as subscriber:
+            code, out, err = self.run()
+            verdicts = subscriber.rest()
+        assert (code, out) == (0, ""), err
+        assert "Traceback" not in err
+        assert no_holes(verdicts)
+        return verdicts
+
+    def check(self) -> str:
+        """What `mekiki-edge check` says where all is in order."""
+        process = self.popen("check", "--config", str(self.config))
+        out, err = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0, out + err
+        return out
+
     @contextlib.contextmanager
     def daemon(self, **environment: str) -> Iterator[subprocess.Popen[str]]:
         process = self.popen("run", "--config", str(self.config), **environment)
