@@ -13,15 +13,16 @@ def add_config(command: Parser) -> None:
 
 def seconds(text: str) -> float:
     """An argparse type: more than 0, and a day at most."""
-    value = float(text)
-    if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 86400 seconds were wanted")
-    return value
+    return _time(text, 86_400, "seconds")
 
 
 def milliseconds(text: str) -> float:
     """An argparse type: more than 0, and a minute at most."""
+    return _time(text, 60_000, "milliseconds")
+
+
+def _time(text: str, most: int, unit: str) -> float:
     value = float(text)
-    if not 0 < value <= 60_000:
-        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 60000 milliseconds were wanted")
+    if not 0 < value <= most:
+        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most {most} {unit} were wanted")
     return value
