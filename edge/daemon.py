@@ -106,8 +106,7 @@ class Daemon:
         return load_models(settings, bundles, self._sizes, early.checked)
 
     def _assemble(self, models: dict[str, Model]) -> None:
-        settings = self._settings
-        outside = self._outside
+        settings, outside = self._settings, self._outside
         self._shadow_of: dict[str, Shadow] = {}  # made when there is an engine to ask
         drift = Drift(models, settings.drift, outside.metrics)
         after = Afterwards(outside.evidence, outside.pictures, drift, self._shadow_of)

@@ -45,7 +45,7 @@ class Outside:
         self._measure(settings)
 
     def bodies(self, limit_s: float) -> dict[str, Body]:
-        """Of their threads, by name; none takes longer than this to end."""
+        """Of their threads, by name. What waits of the evidence has `limit_s` to be written at the end."""
         checkpoints = Checkpoints(self.journal)
         bodies: dict[str, Body] = {
             "replay": (self._replay.run, self._replay.finish),
