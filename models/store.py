@@ -121,15 +121,17 @@ class Store:
         """The version on probation has proved itself. Nothing happens where it is another's turn by now."""
         self._settle(digest, lambda state: state.committed(self.gate.now(), why))
 
-    def give_up(self, digest: str, why: str) -> None:
+    def give_up(self, digest: str, why: str, *, is_final: bool = True) -> None:
         """The version on probation has failed: the one before it is in force again. Else as `commit`.
+
+        `is_final`: it would fail again, and is not taken again. One that was damaged on this disk is, once it is whole.
 
         Raises BundleError where the one before it is damaged or not signed; then the state stays.
         """
 
         def back(state: State) -> State:
             self.open(state.previous or digest)
-            return state.given_up(self.gate.now(), why)
+            return state.given_up(self.gate.now(), why, is_final=is_final)
 
         self._settle(digest, back)
 

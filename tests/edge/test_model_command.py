@@ -11,7 +11,7 @@ from edge.manage import Place
 from edge.settings import load_settings
 from edge.startup import count_end, count_start, load_bundles, withdraw_unfit
 from models.bundle import MODEL_BIN, open_bundle
-from models.errors import BundleError, MekikiError
+from models.errors import BundleError, DeviceError, MekikiError
 from models.files import sha256_of
 from models.store import Store
 from models.upright import UPRIGHT
@@ -174,7 +174,9 @@ def test_a_start_with_a_damaged_version_on_probation_goes_back_and_serves(model,
     assert code == 0
     assert f"version {new[:12]} rolled back: " in err
     assert {verdict["bundle"] for verdict in stocked.journal().values()} == {old}
-    assert "model.bin" in store.state().failed[new]
+    assert "model.bin" in store.state().history[-1].why
+    model("install", newer)  # whole again
+    assert store.state().active == new
 
 
 def test_a_version_with_which_the_daemon_starts_again_and_again_goes_back(model, stocked, store, newer, new, old):  # noqa: PLR0917
@@ -209,6 +211,17 @@ def test_a_camera_that_is_not_there_is_not_the_doing_of_a_version_on_probation(m
     shutil.rmtree(stocked.folder / "line")
     assert stocked.run()[0] != 0
     assert (store.state().active, store.state().starts, store.state().failed) == (new, 0, {})
+
+
+def test_a_device_that_is_not_there_is_not_the_doing_of_a_version_on_probation(model, stocked, store, newer, new):
+    model("install", newer)
+    settings = load_settings(stocked.config).model_copy(update={"device": "GPU.7"})
+    with pytest.raises(DeviceError, match=r"GPU\.7: not on this machine"):
+        count_start(settings)
+    assert (store.state().active, store.state().starts, store.state().failed) == (new, 0, {})
+    with pytest.raises(DeviceError):
+        Place(settings).install(newer, None, print)
+    assert store.state().history[-1].step != "refused"
 
 
 def test_a_damaged_version_that_is_committed_stops_the_start_as_before(model, stocked, store, newer, new):

@@ -274,6 +274,8 @@ def test_its_process_has_the_lowest_priority_and_goes_when_it_is_stopped_or_anot
     threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
     assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+    assert os.getsid(pid) == os.getsid(0)  # a session of its own would be a group with as much of the processor as ours
+    assert os.getpgid(pid) != os.getpgid(0)
     rig.begin(blind)
     until(lambda: len(processes()) == 1)
     assert processes() != [pid]

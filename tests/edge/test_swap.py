@@ -15,7 +15,7 @@ from edge.metrics import Metrics
 from edge.model import Model
 from edge.swap import Swap
 from models.bundle import MANIFEST, MODEL_BIN, Bundle
-from models.errors import ModelError
+from models.errors import DeviceError, ModelError
 from models.gate import Gate
 from models.store import Store
 from tests import tiny
@@ -245,6 +245,35 @@ def test_a_device_that_refuses_the_new_version_keeps_it_out(following, newer, ca
     following.look()
     assert following.count("refused") == 1
     assert "GPU: cannot compile; free its memory" in caplog.text
+
+
+def test_a_device_that_is_gone_for_a_while_is_no_fault_of_a_version_and_a_reload_tries_it_again(following, newer, new):
+    prepared, followed = following.swap._followed[0].prepare, following.swap._followed[0]
+
+    def gone(_) -> Model:
+        raise DeviceError("device GPU: not on this machine, which has CPU; set one of these")
+
+    followed.prepare = gone
+    following.store.activate(following.store.add(newer).digest, on_probation=True)
+    following.look()
+    state = following.store.state()
+    assert (state.active, state.on_probation, state.failed, following.switch.models) == (new, True, {}, {})
+    followed.prepare = prepared
+    following.swap.look_again()
+    following.look()
+    assert following.switch.models["top"].bundle.digest == new
+
+
+def test_a_version_on_probation_that_was_damaged_goes_back_and_is_taken_when_it_comes_again_whole(
+    following, newer, new, old
+):
+    following.store.activate(following.store.add(newer).digest, on_probation=True)
+    spoil_weights(following.store.root / "versions" / new)
+    following.look()
+    assert (following.store.state().active, following.store.state().failed) == (old, {})
+    following.push(newer)
+    following.look()
+    assert following.switch.models["top"].bundle.digest == new
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), RuntimeError("out of device memory")])
