@@ -89,6 +89,7 @@ class Upright:
     def _alone(self, frame: Image, to_frame: NDArray[np.float64]) -> Image:
         """The part; no more of the frame is laid than it fills."""
         image = np.full((*self.mask.shape, 3), FILL, np.uint8)
+        frame = np.ascontiguousarray(frame)  # else OpenCV would copy it for each strip
         for strip in self._strips:
             matrix = to_frame.copy()
             matrix[:, 2] += to_frame[:, :2] @ (strip.columns.start, strip.rows.start)
