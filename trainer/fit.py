@@ -136,13 +136,21 @@ def _prove(  # noqa: PLR0913, PLR0917 - what a bundle claims rests on all of it
 
 
 def _proof(  # noqa: PLR0913, PLR0917
-    options: FitOptions, good: Good, looks: Looks, learned: Learned, runner: Runner, judged: Judged, say: Say
+    options: FitOptions,
+    good: Good,
+    looks: Looks,
+    learned: Learned,
+    runner: Runner,
+    judged: Judged,
+    say: Say,
+    *,
+    further: bool = False,
 ) -> tuple[Threshold, Parity]:
-    """Threshold and parity on one IR."""
+    """Threshold and parity on one IR; `further`: of one precision more, which is known to decide as well."""
     threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
     say(threshold_words(threshold))
     fresh = [looks.see(image) for image in unseen_by(good, judged, _PARITY_IMAGES)]
-    return threshold, _parity(fresh, learned, runner.for_views(), threshold.ng_at_or_above, say)
+    return threshold, _parity(fresh, learned, runner.for_views(), threshold.ng_at_or_above, say, further=further)
 
 
 def _variants(  # noqa: PLR0913, PLR0917
@@ -160,22 +168,25 @@ def _variant(  # noqa: PLR0913, PLR0917
         return None
 
     def prove(runner: Runner) -> tuple[Threshold, Parity]:
-        return _proof(options, good, looks, made, runner, _judge(runner, good, made, dataset, say), say)
+        judged = _judge(runner, good, made, dataset, say)
+        return _proof(options, good, looks, made, runner, judged, say, further=True)
 
     def run(path: Path) -> Runner:
         return Runner(path, made.decoder, precision, upright=looks.upright)
 
-    return proven(made.graph, precision, run, prove, made.quantization)
+    return proven(made.graph, precision, run, prove, say, made.quantization)
 
 
-def _parity(images: list[Image], learned: Learned, runner: Runner, ng_at_or_above: float, say: Say) -> Parity:
+def _parity(  # noqa: PLR0913
+    images: list[Image], learned: Learned, runner: Runner, ng_at_or_above: float, say: Say, *, further: bool
+) -> Parity:
     """Of the IR at the precision that ships; where that rounds more than f32, at f32 first, but for int8."""
     if runner.precision not in ("f32", "int8"):
         exact = check_parity(
             images, learned.torch_score, Runner(runner.model_xml, learned.decoder, "f32"), ng_at_or_above
         )
         say(f"parity: torch and IR agree within {exact.max_relative:.1e} of the score at f32")
-    parity = check_parity(images, learned.torch_score, runner, ng_at_or_above)
+    parity = check_parity(images, learned.torch_score, runner, ng_at_or_above, judged=further)
     at = "" if runner.precision == "f32" else f" at {runner.precision}"
     say(f"parity: torch and IR{at} agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
     return parity

@@ -182,9 +182,12 @@ def _proof(
     say(threshold_words(threshold))
     images = some_of(scored, _PARITY_IMAGES)
     network = learned.task.shipped()
-    parity = check_parity(
-        images, lambda image: torch_score(network, image, learned), runner, threshold.ng_at_or_above, _LEAST_SCORE
-    )
+    limit = threshold.ng_at_or_above
+
+    def score(image: Image) -> float:
+        return torch_score(network, image, learned)
+
+    parity = check_parity(images, score, runner, limit, _LEAST_SCORE, judged=True)
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
     return threshold, parity
 
