@@ -32,7 +32,7 @@ def playbook(*arguments: object) -> subprocess.CompletedProcess[str]:
             env=os.environ | {"ANSIBLE_HOME": home, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

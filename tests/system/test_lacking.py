@@ -1,0 +1,103 @@
+"""Where no Debian can be made or booted that is found out in seconds, with a reason, and nothing is left."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.edge.box import ROOT
+from tests.system.cable import cable
+from tests.system.debian import LackingError, bounded, make_root, refuse_here
+from tests.system.machine import Machine
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine")]
+LIMIT_S = 60
+_REFUSE = "from pathlib import Path; from tests.system.debian import *; refuse_here(Path('/tmp'), 1)"
+
+
+@pytest.fixture(autouse=True)
+def _soon():
+    began_s = time.monotonic()
+    yield
+    assert time.monotonic() - began_s < LIMIT_S
+
+
+@pytest.fixture
+def able(tmp_path):
+    """Where nothing lacks."""
+    try:
+        refuse_here(tmp_path, 1)
+    except LackingError as why:
+        pytest.skip(str(why))
+
+
+def refused(*as_whom: str) -> str:
+    """The last line of what another, lesser one is told."""
+    done = subprocess.run(
+        [*as_whom, sys.executable, "-c", _REFUSE], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
+    )  # fmt: skip
+    assert done.returncode == 1
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_who_is_not_root_is_told_so(able):
+    assert "root is wanted" in refused("setpriv", "--reuid", "65534", "--clear-groups")
+
+
+def test_root_who_may_not_mount_is_told_so(able):
+    assert "a namespace with mounts of its own: unshare ended with 1" in refused(
+        "setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"
+    )
+
+
+def test_a_disk_without_room_is_told(tmp_path, able):
+    with pytest.raises(LackingError, match=r"GB free at .*, 1000000\.0 GB are wanted"):
+        refuse_here(tmp_path, 10**15)
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_mirror_that_does_not_answer_is_told_and_not_waited_for(tmp_path, able, listens):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if listens:
+            silent.listen()
+        with pytest.raises(LackingError, match="does not answer"):
+            make_root(tmp_path / "root", f"http://127.0.0.1:{silent.getsockname()[1]}/debian", limit_s=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
+    mark = tmp_path / "mark"
+    with pytest.raises(LackingError, match="sleep: not there within 1 s"):
+        bounded(["sh", "-c", f"(sleep 4; touch {mark}) & sleep 100"], 1, "sleep")
+    time.sleep(5)
+    assert not mark.exists()
+
+
+def test_a_folder_that_is_no_system_is_told(tmp_path, able):
+    (tmp_path / "root").mkdir()
+    with pytest.raises(LackingError, match=r"systemd-nspawn ended with 1: .*os-release file is missing"):
+        Machine(tmp_path / "root").boot()
+
+
+def test_a_debian_that_does_not_come_up_is_given_up_and_ended(prepared, tmp_path):
+    machine = Machine(prepared.copy(tmp_path / "root"))
+    init = machine.path("/usr/lib/systemd/systemd")
+    init.write_text("#!/bin/sh\necho no control groups\nexec sleep 1000\n")
+    try:
+        with pytest.raises(LackingError, match="no Debian boots here within 3 s: no control groups"):
+            machine.boot(limit_s=3)
+        assert str(tmp_path) not in subprocess.run(["ps", "ax"], capture_output=True, text=True, check=True).stdout
+    finally:
+        machine.power_off()
+        shutil.rmtree(machine.root)
+
+
+def test_a_network_that_cannot_be_made_is_told(able):
+    with cable(), pytest.raises(LackingError, match="a network of its own: ip ended with"), cable():
+        pass
