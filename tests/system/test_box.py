@@ -16,7 +16,7 @@ from tests.system.machine import Machine, wait_for
 from tests.system.service import CONFIG, UNIT
 from tests.system.workstation import BOX, Workstation
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine")]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

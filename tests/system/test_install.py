@@ -6,7 +6,7 @@ import pytest
 
 from tests.system.service import CONFIG, UNIT
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine")]
+pytestmark = pytest.mark.system
 RUN = "sh /root/mekiki.run"
 
 

@@ -14,7 +14,7 @@ from tests.system.cable import cable
 from tests.system.debian import LackingError, bounded, make_root, refuse_here
 from tests.system.machine import Machine
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine")]
+pytestmark = pytest.mark.system
 LIMIT_S = 60
 _REFUSE = "from pathlib import Path; from tests.system.debian import *; refuse_here(Path('/tmp'), 1)"
 

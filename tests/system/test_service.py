@@ -10,7 +10,7 @@ from tests.edge.box import no_holes
 from tests.system.machine import wait_for
 from tests.system.service import CONFIG, FPS, UNIT, gone, next_epoch
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine")]
+pytestmark = pytest.mark.system
 
 
 def test_after_a_cold_boot_it_judges_by_itself(installed, measured):

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("machine")]
+pytestmark = pytest.mark.system
 RUN = "sh /root/mekiki.run"
 
 
