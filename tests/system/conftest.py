@@ -7,7 +7,7 @@ import pytest
 
 from tests.edge.box import ROOT
 from tests.system.debian import LackingError
-from tests.system.machine import Machine
+from tests.system.machine import Machine, boot_first
 from tests.system.prepared import Prepared, prepare
 from tests.system.service import Service
 
@@ -41,19 +41,11 @@ def machine(prepared, tmp_path_factory) -> Iterator[Machine]:
     made = Machine(prepared.copy(folder / "root"))
     shutil.copy(prepared.installer, made.path("/root/mekiki.run"))
     try:
-        boot(made)
+        boot_first(made)
         yield made
     finally:
         made.power_off()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def boot(machine: Machine) -> None:
-    """For the first time: where a plain Debian does not boot, the machine under it is the reason."""
-    try:
-        machine.boot()
-    except LackingError as why:
-        pytest.skip(str(why))
 
 
 @pytest.fixture

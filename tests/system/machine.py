@@ -8,6 +8,8 @@ import contextlib
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.edge import box
 from tests.system.debian import LackingError
 
@@ -93,3 +95,11 @@ class Machine:
     def path(self, inside: str) -> Path:
         """A file of it, seen from here."""
         return self.root / inside.lstrip("/")
+
+
+def boot_first(machine: Machine) -> None:
+    """Skips where a plain Debian does not boot: then the machine under it is the reason."""
+    try:
+        machine.boot()
+    except LackingError as why:
+        pytest.skip(str(why))

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +11,8 @@ from models.bundle import open_bundle
 from tests.deploy.sshd import need_sshd
 from tests.deploy.test_role import recap
 from tests.system.cable import cable, mirror_at_hand
-from tests.system.conftest import boot
 from tests.system.debian import LackingError, own_mirror
-from tests.system.machine import Machine, wait_for
+from tests.system.machine import Machine, boot_first, wait_for
 from tests.system.service import CONFIG, UNIT
 from tests.system.workstation import BOX, Workstation
 
@@ -30,7 +30,7 @@ def bare(prepared, tmp_path_factory) -> Iterator[Machine]:
             machine = Machine(prepared.copy(folder / "root"), network)
             machine.path("/etc/apt/sources.list").write_text(f"deb {mirror} bookworm main\n")
             stack.callback(machine.power_off)
-            boot(machine)
+            boot_first(machine)
             yield machine
     except LackingError as why:
         pytest.skip(str(why))
@@ -48,11 +48,12 @@ def show(machine: Machine, name: str) -> str:
     return machine.sh(f"systemctl show --property {name} --value {UNIT}")
 
 
-def test_a_bare_debian_becomes_a_box_that_waits_for_its_first_model(bare, workstation):
+def test_a_bare_debian_becomes_a_box_that_waits_for_its_first_model(bare, workstation, measured):
     assert bare.try_sh("id mekiki").returncode != 0
     assert bare.try_sh("command -v rsync").returncode != 0, "the root is not bare"
-    done = workstation.box_yml()
-    assert " failed=0 " in recap(done)
+    began_s = time.monotonic()
+    assert " failed=0 " in recap(workstation.box_yml())
+    measured("box.yml on a bare Debian", time.monotonic() - began_s)
     assert bare.sh(f"systemctl is-enabled {UNIT}") == "enabled"
     assert bare.sh("command -v rsync")
     wait_for(lambda: "no active version" in bare.sh(f"journalctl --unit {UNIT} --output cat --no-pager --quiet"))
@@ -67,19 +68,22 @@ def test_who_pushes_comes_in_and_owns_neither_settings_nor_keys(bare, workstatio
     assert workstation.ssh("ls /etc/mekiki/secrets").returncode != 0
 
 
-def test_a_first_push_makes_it_judge(bare, workstation):
-    first = workstation.bundle("first")
+def test_a_first_push_makes_it_judge(bare, workstation, measured):
+    first, began_s = workstation.bundle("first"), time.monotonic()
     told = workstation.deploy("push", first, "--to", workstation.inventory)
     digest = open_bundle(first).digest
     assert f"{BOX}  active {digest[:12]}" in told
     wait_for(lambda: show(bare, "ActiveState") == "active")
+    measured("first push to a daemon that is ready", time.monotonic() - began_s)
     wait_for(lambda: "(epoch" in workstation.deploy("status", "--to", workstation.inventory))
 
 
-def test_a_second_run_changes_nothing_stops_nothing_and_wants_no_mirror(bare, workstation):
+def test_a_second_run_changes_nothing_stops_nothing_and_wants_no_mirror(bare, workstation, measured):
     pid = show(bare, "MainPID")
     bare.sh("dpkg --remove python3-apt && rm /etc/apt/sources.list")
+    began_s = time.monotonic()
     assert " changed=0 " in recap(workstation.box_yml())
+    measured("box.yml again", time.monotonic() - began_s)
     assert show(bare, "MainPID") == pid
 
 

@@ -14,7 +14,9 @@ def name_of(machine) -> str:
     return machine.sh("readlink /opt/mekiki/current")
 
 
-def test_a_minimal_debian_with_its_own_python_is_all_that_it_needs(machine, measured):
+def test_a_minimal_debian_with_its_own_python_is_all_that_it_needs(prepared, machine, measured):
+    measured("a Debian made", prepared.root_s)
+    measured("the installer made beside it", prepared.installer_s)
     for package in ("python3-venv", "python3-pip", "libgl1", "libglib2.0-0", "libgomp1", "curl"):
         assert machine.try_sh(f"dpkg -s {package}").returncode != 0, f"{package} is there: the root is not minimal"
     began_s = time.monotonic()
