@@ -4,36 +4,57 @@ import contextlib
 import http.server
 import os
 import shutil
+import subprocess
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.system.debian import needs
+from tests.system.debian import LackingError, needs
+from tests.system.machine import wait_for
 
-HERE, THERE = "169.254.77.1", "169.254.77.2"  # of a network that no router knows
+_NET = f"169.254.{16 + os.getpid() % 200}"  # of link-local addresses, which no router knows; another for each run
+HERE, THERE = f"{_NET}.1", f"{_NET}.2"
 
 
 @contextlib.contextmanager
 def cable() -> Iterator[Path]:
     """A network namespace in which THERE is, reached from HERE and reaching nothing else. Raises LackingError."""
-    name = f"mekiki{os.getpid()}"
-    _ip("netns", "add", name)
-    try:
-        _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-        _ip("addr", "add", f"{HERE}/30", "dev", name)
-        _ip("link", "set", name, "up")
-        _ip("-n", name, "link", "set", "lo", "up")  # which a machine in there may not
-        _ip("-n", name, "addr", "add", f"{THERE}/30", "dev", "eth0")
-        _ip("-n", name, "link", "set", "eth0", "up")
-        yield Path("/run/netns") / name
-    finally:
-        _ip("netns", "del", name)
+    # It lives as long as a process that sleeps in it, and that one as long as this process, however it ends.
+    sleeps = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"]
+    with subprocess.Popen(sleeps, stderr=subprocess.DEVNULL) as holder:
+        try:
+            wait_for(lambda: _is_apart(holder))
+            _connect(str(holder.pid))
+            yield _network_of(holder.pid)
+        finally:
+            holder.kill()
 
 
-def _ip(*words: str) -> None:
-    needs(["ip", *words], 20, "a network of its own")
+def _network_of(pid: int) -> Path:
+    return Path(f"/proc/{pid}/ns/net")
+
+
+def _is_apart(holder: "subprocess.Popen[bytes]") -> bool:
+    if holder.poll() is not None:
+        raise LackingError(f"a network of its own: unshare ended with {holder.returncode}")
+    return _network_of(holder.pid).readlink() != _network_of(os.getpid()).readlink()
+
+
+def _connect(pid: str) -> None:
+    near = f"mekiki{os.getpid()}"
+    _ip("ip", "link", "add", near, "type", "veth", "peer", "name", "eth0", "netns", pid)
+    _ip("ip", "addr", "add", f"{HERE}/30", "dev", near)
+    _ip("ip", "link", "set", near, "up")
+    inside = ("nsenter", f"--net={_network_of(int(pid))}", "ip")
+    _ip(*inside, "link", "set", "lo", "up")  # which a machine in there may not
+    _ip(*inside, "addr", "add", f"{THERE}/30", "dev", "eth0")
+    _ip(*inside, "link", "set", "eth0", "up")
+
+
+def _ip(*command: str) -> None:
+    needs(command, 20, "a network of its own")
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.edge.box import ROOT
 from tests.system.cable import cable
 from tests.system.debian import LackingError, bounded, make_root, refuse_here
-from tests.system.machine import Machine
+from tests.system.machine import Machine, wait_for
 
 pytestmark = pytest.mark.system
 LIMIT_S = 60
@@ -93,3 +94,15 @@ def test_a_debian_that_does_not_come_up_is_given_up_and_ended(prepared, tmp_path
 def test_a_network_that_cannot_be_made_is_told(able):
     with cable(), pytest.raises(LackingError, match="a network of its own: ip ended with"), cable():
         pass
+
+
+def test_a_run_that_is_killed_leaves_no_network_to_the_next_one(able):
+    waits = "import time; from tests.system.cable import *\nwith cable(): print(flush=True); time.sleep(100)"
+    command, environment = [sys.executable, "-c", waits], os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        wire = Path(f"/sys/class/net/mekiki{run.pid}")
+        assert wire.exists()
+        run.kill()
+    wait_for(lambda: not wire.exists())
