@@ -14,7 +14,7 @@ from tests.edge import box
 from tests.system.debian import LackingError
 
 LIMIT_S = 120  # for what takes a second: a state is waited for however busy this machine is
-_BOOT_S = 90
+_BOOT_S = 60
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAMESPACES = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
 _STATES = ("running", "degraded")
