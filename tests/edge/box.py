@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zmq
 from prometheus_client.parser import text_string_to_metric_families
@@ -110,6 +111,23 @@ class Box:
             process.kill()
         return process.returncode, out, err
 
+    def judge(self) -> list[dict]:
+        """All verdicts of a daemon that runs to its own end, without a hole and without a word."""
+        with Subscriber(self.address) as subscriber:
+            code, out, err = self.run()
+            verdicts = subscriber.rest()
+        assert (code, out) == (0, ""), err
+        assert "Traceback" not in err
+        assert no_holes(verdicts)
+        return verdicts
+
+    def check(self) -> str:
+        """What `mekiki-edge check` says where all is in order."""
+        process = self.popen("check", "--config", str(self.config))
+        out, err = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0, out + err
+        return out
+
     @contextlib.contextmanager
     def daemon(self, **environment: str) -> Iterator[subprocess.Popen[str]]:
         process = self.popen("run", "--config", str(self.config), **environment)
@@ -118,6 +136,20 @@ class Box:
         finally:
             process.kill()
             process.communicate()
+
+    def heatmap(self, patch: int) -> np.ndarray:
+        """The first that a daemon of this box shows of such frames, uint8 (H, W, 3) BGR."""
+        import cv2
+
+        address = f"tcp://127.0.0.1:{free_port()}"
+        self.images("line", [patch])
+        self.write_folder("line", "loop = true\nfps = 20", bus=f'pictures = "{address}"')
+        with zmq.Context() as context, context.socket(zmq.SUB) as subscriber, self.daemon():
+            subscriber.linger = 0
+            subscriber.subscribe("heatmap/top")
+            subscriber.connect(address)
+            assert subscriber.poll(LIMIT_S * 1000), "no heatmap came"
+            return cv2.imdecode(np.frombuffer(subscriber.recv_multipart()[2], np.uint8), cv2.IMREAD_COLOR)
 
     def answers(self) -> bool:
         """Whether the daemon is up: its endpoint is there before it waits for a subscriber."""

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from edge.config import InferenceConfig
 from edge.metrics import Metrics
-from edge.model import Model, prepare
+from edge.model import Model
 from edge.swap import Swap
 from models.bundle import MANIFEST, MODEL_BIN, Bundle
 from models.errors import ModelError
@@ -21,9 +20,9 @@ from models.gate import Gate
 from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, Subscriber, no_holes, wait_for
+from tests.edge.engines import prepare
 from tests.signer import Signer
 
-SIZES = {(tiny.SIDE_PX, tiny.SIDE_PX)}
 TWO = """
 [[camera]]
 name = "top"
@@ -66,7 +65,7 @@ class Following:
 
     def _prepare(self, bundle: Bundle) -> Model:
         self.prepared.append(bundle.digest)
-        return prepare(bundle, "CPU", InferenceConfig(), SIZES, 1)
+        return prepare(bundle)
 
     def push(self, bundle: Path) -> str:
         return self.store.activate(self.store.add(bundle).digest).digest
@@ -180,7 +179,7 @@ def test_keys_that_are_not_in_order_are_no_fault_of_a_version_and_end_no_thread(
         store.activate(store.add(signed).digest, on_probation=is_new)
     signer.pair.public.write_text("half a key")
     swap = Swap(Switch(), Metrics(CollectorRegistry(), ["top"]), threading.Event())
-    swap.follow(store, ["top"], "another", partial(prepare, device="CPU", config=InferenceConfig(), sizes=SIZES))
+    swap.follow(store, ["top"], "another", prepare)
     swap.look_at_all()
     assert "not a trusted key" in caplog.text
     assert (store.state().active, store.state().on_probation, store.state().failed) == (new, True, {})
@@ -196,7 +195,7 @@ def test_keys_that_are_mended_let_a_version_in_that_they_kept_out(tmp_path, bund
     signer.pair.public.write_text("half a key")
     switch, metrics = Switch(), Metrics(CollectorRegistry(), ["top"])
     swap = Swap(switch, metrics, threading.Event())
-    swap.follow(store, ["top"], "another", partial(prepare, device="CPU", config=InferenceConfig(), sizes=SIZES))
+    swap.follow(store, ["top"], "another", prepare)
     for _ in range(3):
         swap.look_at_all()
     assert metrics.registry.get_sample_value("mekiki_model_swaps_total", {"result": "refused"}) == 1
