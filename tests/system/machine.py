@@ -56,12 +56,14 @@ class Machine:
         wait_for(lambda: self._init() is not None)
 
     def _init(self) -> str | None:
-        """Its first process, as this machine counts. Asked anew each time: nspawn's first child is another."""
+        """Its first process, as this machine counts, once it is in there: nspawn's own children are still out here."""
         assert self._nspawn is not None
         if self._nspawn.poll() is not None:
             raise LackingError(f"systemd-nspawn ended with {self._nspawn.returncode}{self._said()}")
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
-        return children[0] if children else None
+        with contextlib.suppress(OSError):  # one of nspawn's own has ended meanwhile
+            children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+            return next((pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "systemd\n"), None)
+        return None
 
     def _said(self) -> str:
         """The end of what came on its console."""
