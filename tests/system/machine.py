@@ -36,14 +36,14 @@ class Machine:
 
     def boot(self, limit_s: float = _BOOT_S) -> None:
         """Returns when its systemd has started all that it should. Raises LackingError when it has not in that time."""
-        self.switch_on()
         try:
+            self.switch_on(limit_s)
             wait_for(lambda: self.try_sh("systemctl is-system-running").stdout.strip() in _STATES, limit_s)
         except AssertionError as error:
             self.power_off(0)
             raise LackingError(f"no Debian boots here within {limit_s:g} s{self._said()}") from error
 
-    def switch_on(self) -> None:
+    def switch_on(self, limit_s: float = LIMIT_S) -> None:
         """The same, without waiting for more than its first process."""
         options = ["--boot", "--register=no", "--keep-unit", "--console=pipe", "--quiet"]
         if self._network is not None:
@@ -53,7 +53,7 @@ class Machine:
                 ["setpriv", "--pdeathsig", "TERM", "systemd-nspawn", "-D", str(self.root), *options],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console,
             )  # fmt: skip
-        wait_for(lambda: self._init() is not None)
+        wait_for(lambda: self._init() is not None, limit_s)
 
     def _init(self) -> str | None:
         """Its first process, as this machine counts, once it is in there: nspawn's own children are still out here."""
