@@ -176,7 +176,9 @@ class Box:
 class Subscriber:
     """Verdicts as they come, oldest first: no heartbeat, and none twice, as a newcomer is sent the last ones again."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, limit_s: float = LIMIT_S) -> None:
+        """`limit_s` is how long a verdict may take, where nothing else is said."""
+        self._limit_s = limit_s
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, 100_000)
@@ -190,7 +192,8 @@ class Subscriber:
     def __exit__(self, *_: object) -> None:
         self._context.destroy(linger=0)
 
-    def next(self, limit_s: float = LIMIT_S) -> dict:
+    def next(self, limit_s: float | None = None) -> dict:
+        limit_s = self._limit_s if limit_s is None else limit_s
         verdict = self.poll(limit_s)
         assert verdict is not None, f"no verdict within {limit_s} s"
         return verdict
