@@ -1,14 +1,13 @@
 """`mekiki-deploy`: signs bundles, brings them to boxes or into a store, shows what is in force, goes back."""
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.command import DONE, Parser, positive_int, product, reason, run_command, sub_parser, top_parser
+from models.command import DONE, Parser, positive_int, product, reason, run_command, say, sub_parser, top_parser
 from models.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ _INVENTORIES = (".yml", ".yaml", ".ini")
 # What only boxes understand, and what it is when nobody gave it.
 _OF_BOXES = {"group": None, "canary": _CANARY, "batch": _BATCH, "wait": _WAIT_S, "shadow": False, "leave": None}
 _SPELT = {"leave": "from"}
-_say = functools.partial(print, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -191,12 +189,12 @@ def _push(arguments: argparse.Namespace) -> int:
 
         _refuse_of_a_store(arguments)
         plan = Plan(arguments.canary, arguments.batch, arguments.wait, arguments.shadow, arguments.older)
-        Rollout(verified(arguments.bundle, _trust(arguments)), plan, _say).run(_boxes(arguments))
+        Rollout(verified(arguments.bundle, _trust(arguments)), plan, say).run(_boxes(arguments))
         return DONE
     from deploy.local import push
 
     _refuse_of_boxes(arguments)
-    push(_store(arguments), arguments.bundle, arguments.older, _say, activate=not arguments.keep_active)
+    push(_store(arguments), arguments.bundle, arguments.older, say, activate=not arguments.keep_active)
     return _done(arguments)
 
 
@@ -205,12 +203,12 @@ def _status(arguments: argparse.Namespace) -> int:
         from deploy.fleet import show_status
 
         _refuse_of_a_store(arguments)
-        show_status(_boxes(arguments), _say)
+        show_status(_boxes(arguments), say)
         return DONE
     from deploy.local import show_status as show_store
 
     _refuse_of_boxes(arguments)
-    show_store(_store(arguments), _say)
+    show_store(_store(arguments), say)
     return _done(arguments)
 
 
@@ -219,12 +217,12 @@ def _rollback(arguments: argparse.Namespace) -> int:
         from deploy.fleet import roll_back
 
         _refuse_of_a_store(arguments)
-        roll_back(_boxes(arguments), arguments.leave, arguments.because, _say)
+        roll_back(_boxes(arguments), arguments.leave, arguments.because, say)
         return DONE
     from deploy.local import roll_back as roll_back_store
 
     _refuse_of_boxes(arguments)
-    roll_back_store(_store(arguments), arguments.because, _say)
+    roll_back_store(_store(arguments), arguments.because, say)
     return _done(arguments)
 
 
@@ -233,7 +231,7 @@ def _pull(arguments: argparse.Namespace) -> int:
 
     if not arguments.place.is_file():
         raise ConfigError(f"{arguments.place}: no such inventory; write one (deploy/README.md)")
-    pull(_boxes(arguments), arguments.to, _say)
+    pull(_boxes(arguments), arguments.to, say)
     return DONE
 
 

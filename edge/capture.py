@@ -15,11 +15,12 @@ from typing import Protocol
 
 from edge.camera_config import CameraConfig
 from edge.cameras import is_live
-from edge.cameras.frame import Checkup, Fault, Grab
+from edge.cameras.frame import Fault, Grab
 from edge.cameras.messages import Ended, Measured, Opened, Picture
 from edge.cameras.presence import MAX_PARTS
 from edge.cameras.process import CameraProcess
 from edge.cameras.ring import Field
+from edge.grabs import grab_of
 from edge.metrics import Metrics
 from edge.watchdog import Beat
 from models.errors import CameraError
@@ -48,21 +49,6 @@ class Sink(Protocol):
 
     def finished(self, camera: str) -> None:
         """Nothing more comes; wants that are open are not answered."""
-
-
-class _Lease:
-    """Gives one slot back, once, though it be called twice or after the process was replaced."""
-
-    __slots__ = ("_given", "_process", "_slot")
-
-    def __init__(self, process: CameraProcess, slot: int) -> None:
-        self._process, self._slot, self._given = process, slot, threading.Lock()
-
-    def __call__(self) -> None:
-        if self._given.acquire(blocking=False):
-            self._process.ring.give_back(self._slot)
-            if self._process.ring[Field.WAITING]:
-                self._process.wake()
 
 
 class Capture:
@@ -226,7 +212,7 @@ class Capture:
         self._measured(None)  # of the picture before, where the process left it out: that part waits for it
         if not self.live:
             self._attempts = 0
-        grab = self._grab(process, said)
+        grab = grab_of(process, said, self.config, live=self.live)
         self._unmeasured = grab if grab.checkup is not None else None
         self._sink.arrived(self.config.name, grab)
         if said.fault is None:
@@ -238,41 +224,6 @@ class Capture:
         if grab is not None and grab.checkup is not None:
             grab.checkup.health, grab.checkup.is_done = health, True
             self._sink.measured(self.config.name, grab)
-
-    def _grab(self, process: CameraProcess, said: Picture) -> Grab:
-        if not 0 <= said.slot < process.ring.slots:
-            raise CameraError(f"camera {self.config.name}: its process sent slot {said.slot} of {process.ring.slots}")
-        release = _Lease(process, said.slot)
-        fault, image = Fault(*said.fault) if said.fault else self._stale(said.repeats), None
-        try:
-            if fault is None:
-                image = process.ring.image(said.slot, said.height_px, said.width_px)
-        except ValueError as error:
-            raise CameraError(f"camera {self.config.name}: its process sent {error}, which cannot be") from error
-        if self.live and fault is not None:
-            release()
-        return Grab(
-            captured_ns=said.captured_ns,
-            captured_at_ns=said.captured_at_ns,
-            ready_ns=said.ready_ns,
-            image=image,
-            source=said.source,
-            fault=fault,
-            checkup=Checkup() if said.is_measured and fault is None else None,
-            repeats=said.repeats,
-            release=release,
-        )
-
-    def _stale(self, repeats: int) -> Fault | None:
-        """A picture that was asked for is a part: it must not repeat even once."""
-        most = self.config.max_repeats
-        if most and repeats >= (1 if self.config.trigger == "external" else most):
-            return Fault(
-                "stale_frame",
-                f"camera {self.config.name}: the same picture {repeats + 1} times in a row; "
-                "check the camera, or set `max_repeats = 0` where its pictures really repeat to the last bit",
-            )
-        return None
 
     def _lost(self, detail: str) -> None:
         """One `unknown` per failed attempt, unless who asked for pictures is told that none will come."""

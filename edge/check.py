@@ -16,7 +16,8 @@ from edge.cameras.frame import Grab
 from edge.capture import Capture
 from edge.config import Settings
 from edge.journal_file import damage
-from edge.metrics import Endpoint, Metrics
+from edge.metrics import Metrics
+from edge.metrics.endpoint import Endpoint
 from edge.qualified import budget_of, qualified, wanted_precisions
 from edge.settings import load_settings
 from edge.sockets import bind, open_context

@@ -21,7 +21,9 @@ def spawn(module: str, memory: int, end: int) -> subprocess.Popen[bytes]:
     python = [sys.executable, "-P", "-X", "faulthandler"]
     return subprocess.Popen(
         [*python, "-m", module, str(memory), str(end), str(os.getpid())],
-        start_new_session=True,  # Ctrl-C in a terminal is for the daemon
+        # Ctrl-C in a terminal is for the daemon. No session of its own: Linux gives each as much of the processor as
+        # any other (sched_autogroup), whatever the priorities within; a candidate would get as much as the daemon.
+        process_group=0,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": path},

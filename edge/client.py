@@ -19,22 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from edge.bus import HEARTBEAT, VERDICT
 from edge.keys import client_keys
 from edge.order import NOTHING, Arrived, Event, Gap, Key, Order
+from edge.replay_client import Name, ReplayClient
+from edge.safe_state import SafeState
 from edge.sockets import connect
 from models.errors import MekikiError
 from models.heartbeat import Heartbeat
-from models.replay import Refused, Replayed
 
 HIGH_WATER = 100_000  # messages that wait here while the caller is busy; more are fetched again
-_INTERVALS = 3  # heartbeats that may be missing
-_UNHEARD_S = 3.0  # until the first heartbeat tells the interval
-_UNHEARD = "nothing heard yet"
-_ANSWER_S = 2.0
-_TRIES = 3
 _LOOK_S = 0.05
 _MAX_READ = 1000
 
@@ -64,22 +60,6 @@ class Watcher:
         """Something that a person should look at."""
 
 
-class _Name(BaseModel):
-    """All that a client must know of a verdict."""
-
-    model_config = ConfigDict(extra="ignore")
-    epoch: str
-    camera: str
-    seq: int
-
-
-@dataclass(slots=True)
-class _Question:
-    camera: str
-    sent_s: float
-    tries: int
-
-
 def replay_of(address: str) -> str | None:
     """The replay address of a box with usual settings: the port after the bus's. None where there are no ports."""
     host, _, port = address.rpartition(":")
@@ -99,18 +79,15 @@ class Client:
         self._keys = client_keys(source.keys) if source.keys else None
         self._known = position is not None
         self._orders = {camera: Order(camera, at) for camera, at in (position or {}).items()}
-        self._before: list[tuple[_Name, str]] = []  # what came before the first heartbeat
+        self._before: list[tuple[Name, str]] = []  # what came before the first heartbeat
         self._out: deque[Event] = deque()
         self.position: dict[str, Key] = dict(position or {})  # of what `receive` has given: save it, begin with it
-        self.beat: Heartbeat | None = None  # the last one
-        self._began_s = self._heard_s = self._verdict_s = time.monotonic()
-        self.why: str | None = _UNHEARD  # the safe state, because of this; None while verdicts flow
+        self._safe_state = SafeState(source.late_s, source.verdict_late_s, self._watcher.unsafe)
         self._has_begun = False
-        self._question: _Question | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._bus = self._subscribed()
-            self._replay = self._asking()
+            self._replay = None if source.replay is None else self._asking(source.replay)
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -147,16 +124,24 @@ class Client:
                 return None
 
     @property
+    def beat(self) -> Heartbeat | None:
+        """The last one that came."""
+        return self._safe_state.beat
+
+    @property
+    def why(self) -> str | None:
+        """The safe state, because of this; None while verdicts flow."""
+        return self._safe_state.why
+
+    @property
     def silent_s(self) -> float:
         """Seconds since a verdict or a heartbeat came."""
-        return time.monotonic() - self._heard_s
+        return self._safe_state.silent_s
 
     @property
     def late_s(self) -> float:
         """Seconds of silence that are the safe state."""
-        if self._source.late_s is not None:
-            return self._source.late_s
-        return _UNHEARD_S if self.beat is None else self.beat.interval_s * _INTERVALS
+        return self._safe_state.late_s
 
     def close(self) -> None:
         """Lets go of both sockets."""
@@ -174,14 +159,14 @@ class Client:
 
     def _turn(self, wait_s: float) -> None:
         """Waits for a message, takes all that are there, and asks for what is missing."""
-        ready = _readable([self._bus, *([self._replay] if self._replay else [])], wait_s)
+        ready = _readable([self._bus, *([self._replay.socket] if self._replay else [])], wait_s)
         if self._bus in ready:
             self._read_bus()
         else:  # while something waits to be read, being late is our own fault
-            self._note_silence()
-        if self._replay is not None and self._replay in ready:
-            self._read_answer(self._replay.recv_multipart())
-        self._ask()
+            self._safe_state.note_silence()
+        if self._replay is not None and self._replay.socket in ready:
+            self._out += self._replay.read()
+        self._fetch()
 
     def _read_bus(self) -> None:
         for _ in range(_MAX_READ):
@@ -199,22 +184,23 @@ class Client:
             if topic == HEARTBEAT:
                 self._heartbeat(Heartbeat.model_validate_json(text))
             elif topic.startswith(VERDICT):
-                self._verdict(_Name.model_validate_json(text), text.decode())
+                self._verdict(Name.model_validate_json(text), text.decode())
         except (ValidationError, UnicodeDecodeError) as error:
             raise self._stranger("a message that is no verdict and no heartbeat") from error
 
-    def _verdict(self, name: _Name, text: str) -> None:
+    def _verdict(self, name: Name, text: str) -> None:
         if self._source.cameras is not None and name.camera not in self._source.cameras:
             return  # topics are prefixes: `top` brings `top2`
-        self._heard_s = self._verdict_s = time.monotonic()
+        self._safe_state.verdict_came()
         if self.beat is None:
             self._before.append((name, text))
         else:
-            self._out += self._order(name.camera, name.epoch).live((name.epoch, name.seq), text)
-        self._note_sound()
+            self._out += self._order(name.camera, name.epoch).live(name.key, text)
+        self._safe_state.note_heard()
 
     def _heartbeat(self, beat: Heartbeat) -> None:
-        first, self.beat, self._heard_s = self.beat is None, beat, time.monotonic()
+        first = self.beat is None
+        self._safe_state.beat_came(beat)
         for camera, state in beat.cameras.items():
             if self._source.cameras is not None and camera not in self._source.cameras:
                 continue
@@ -223,11 +209,8 @@ class Client:
             self._out += self._order(camera, beat.epoch).announced((beat.epoch, state.seq))
         before, self._before = self._before, []
         for name, text in before:
-            self._out += self._order(name.camera, name.epoch).live((name.epoch, name.seq), text)
-        if beat.ending:
-            self._note("mekiki-edge stopped in order")
-        else:
-            self._note_sound()
+            self._out += self._order(name.camera, name.epoch).live(name.key, text)
+        self._safe_state.note_heard()
 
     def _begin(self, camera: str, at: Key) -> None:
         """Without a position: what came live before the first heartbeat, and whatever follows it."""
@@ -240,77 +223,19 @@ class Client:
             self._orders[camera] = Order(camera, NOTHING if self._known else (epoch, -1))
         return self._orders[camera]
 
-    def _note_sound(self) -> None:
-        if self.beat is not None and not self.beat.ending and not self._is_verdict_late():
-            self._note(None)
-
-    def _note_silence(self) -> None:
-        if self.beat is None:
-            return  # nothing heard yet is unsafe already
-        if self.silent_s > self.late_s and not self.beat.ending:
-            self._note(f"no verdict and no heartbeat for {self.late_s:g} s")
-        elif self._is_verdict_late():
-            self._note(f"no verdict for {self._source.verdict_late_s:g} s")
-
-    def _is_verdict_late(self) -> bool:
-        limit_s = self._source.verdict_late_s
-        return limit_s is not None and time.monotonic() - self._verdict_s > limit_s
-
-    def _note(self, why: str | None) -> None:
-        if why != self.why and (why is None or self.why in {None, _UNHEARD}):
-            self.why = why
-            self._watcher.unsafe(why)
-
-    def _ask(self) -> None:
-        """One question at a time, to keep them simple to answer."""
-        now_s = time.monotonic()
-        if self._question is not None:
-            if now_s > self._question.sent_s + _ANSWER_S:
-                self._unanswered(self._question)
-        else:
-            behind = next((order for order in self._orders.values() if order.is_behind and self.beat is not None), None)
-            if behind is not None:  # to the back of the line: one that stays behind must not starve the others
-                self._orders[behind.camera] = self._orders.pop(behind.camera)
-                self._put_question(behind, 1)
-
-    def _put_question(self, order: Order, tries: int) -> None:
+    def _fetch(self) -> None:
+        """Asks for what is missing, one camera after the other."""
+        if self._replay is not None and self._replay.is_asking:
+            self._out += self._replay.wait(self._safe_state.heard_s)
+            return
+        behind = next((order for order in self._orders.values() if order.is_behind and self.beat is not None), None)
+        if behind is None:
+            return
+        self._orders[behind.camera] = self._orders.pop(behind.camera)  # one that stays behind must not starve others
         if self._replay is None:
-            self._out += order.give_up()
-            return
-        epoch, seq = order.ask()
-        question = {"version": 1, "want": "replay", "camera": order.camera, "epoch": epoch or None, "after_seq": seq}
-        self._question = _Question(order.camera, time.monotonic(), tries)
-        try:
-            self._replay.send_json(question, zmq.NOBLOCK)
-        except zmq.Again:
-            return  # not connected: as good as unanswered
-
-    def _unanswered(self, question: _Question) -> None:
-        """Asks again on a new socket, where no late answer can come. While the box is silent too, it never gives up."""
-        assert self._replay is not None  # noqa: S101
-        self._replay.close(linger=0)
-        self._replay, self._question = self._asking(), None
-        order = self._orders[question.camera]
-        if question.tries < _TRIES or self._heard_s < question.sent_s:
-            self._put_question(order, question.tries + 1)
-            return
-        self._watcher.warning(f"{self._source.replay}: no answer; what was missed cannot be had, see [bus] replay")
-        self._out += order.give_up()
-
-    def _read_answer(self, frames: list[bytes]) -> None:
-        question, self._question = self._question, None
-        if question is None:
-            return
-        order = self._orders[question.camera]
-        try:
-            head = Replayed.model_validate_json(frames[0])
-            names = [_Name.model_validate_json(frame) for frame in frames[1:]]
-        except ValidationError:
-            self._watcher.warning(f"{self._source.replay}: {_refusal(frames[0])}")
-            self._out += order.give_up()
-            return
-        rows = [((name.epoch, name.seq), frame.decode()) for name, frame in zip(names, frames[1:], strict=True)]
-        self._out += order.replayed(rows, complete=head.complete, more=head.more)
+            self._out += behind.give_up()
+        else:
+            self._replay.ask(behind)
 
     def _subscribed(self) -> "zmq.Socket[bytes]":
         cameras = self._source.cameras
@@ -320,20 +245,11 @@ class Client:
             bus.setsockopt(zmq.SUBSCRIBE, topic)
         return bus
 
-    def _asking(self) -> "zmq.Socket[bytes] | None":
-        if self._source.replay is None:
-            return None
-        return connect(self._context, zmq.DEALER, self._source.replay, self._keys)
+    def _asking(self, address: str) -> ReplayClient:
+        return ReplayClient(self._context, address, self._keys, self._watcher.warning)
 
     def _stranger(self, what: str) -> MekikiError:
         return MekikiError(f"{self._source.address}: {what}; this is no mekiki-edge")
-
-
-def _refusal(frame: bytes) -> str:
-    try:
-        return Refused.model_validate_json(frame).error
-    except ValidationError:
-        return "an answer that is none; this is no mekiki-edge"
 
 
 def _readable(sockets: "list[zmq.Socket[bytes]]", wait_s: float) -> "set[zmq.Socket[bytes]]":

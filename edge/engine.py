@@ -1,18 +1,15 @@
 """The engine: owns every part from its admission to its verdict.
 
-What other threads tell it becomes an event. Events run one after the other, each whole, on whichever thread
-finds nobody at it: to wake another one for it would cost the part a tenth of a millisecond. So a model is
-switched between two frames because everything happens between two frames. The `inspect` thread does what
-no event brings: deadlines, and the watch over the device.
+What other threads tell it happens in turns (edge/turns.py). So a model is switched between two frames because
+everything happens between two frames. The `inspect` thread does what no event brings: deadlines, and the watch over
+the device.
 """
 
-import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -23,23 +20,15 @@ from edge.lane import Job, Lane, Result
 from edge.line import Line
 from edge.metrics import Metrics
 from edge.model import Model
-from edge.parts import Judged, Part
+from edge.parts import Part
 from edge.schedule import Schedule, pause_s
+from edge.turns import Turns
+from edge.verdicts import Outlet, Verdicts
 from edge.watchdog import ROUND_S, Beat, Done, Stage
-from models.errors import MekikiError, ModelError
+from edge.worker import HangError
+from models.errors import ModelError
 
-_log = logging.getLogger(__name__)
 _LOOK_S = 0.5  # at most so long without a look at the lanes
-
-
-class HangError(MekikiError):
-    """A device does not return. Its thread cannot be ended; the process must leave without it."""
-
-
-class BusyError(HangError):
-    """An orderly stop, but for a thread that cannot be waited for."""
-
-    exit_code = 0
 
 
 class Cameras(Protocol):
@@ -50,16 +39,6 @@ class Cameras(Protocol):
 
     def wanted_from(self, camera: str, at_ns: int) -> None:
         """Pictures captured before this moment need not be decoded."""
-
-
-class Outlet(Protocol):
-    """Where verdicts go: the publisher."""
-
-    def put(self, judged: Judged) -> None:
-        """Publishes the verdict, keeps its evidence, and releases its slot."""
-
-    def put_late(self, judged: Judged) -> None:
-        """Keeps the evidence of a verdict that is out, and releases its slot."""
 
 
 @dataclass(eq=False)
@@ -75,54 +54,54 @@ class Engine:
     cameras: Cameras
     lanes: list[Lane] = field(init=False)
     _schedule: Schedule = field(init=False)
-    _events: "queue.SimpleQueue[Callable[[], None]]" = field(init=False, default_factory=queue.SimpleQueue)
+    _verdicts: Verdicts = field(init=False)
+    _turns: Turns = field(init=False)
     _garbage: Garbage = field(init=False, default_factory=Garbage)
     _stop_ns: int | None = field(init=False, default=None)
-    _working: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _woken: threading.Event = field(init=False, default_factory=threading.Event)
-    _sleep_until_ns: int = field(init=False, default=0)  # when the inspect thread looks by itself
     _counted: dict[str, int] = field(init=False, default_factory=dict)  # what the metrics say
     _is_over: bool = field(init=False, default=False)
     beat: Beat = field(init=False, default_factory=Beat)
-    _taken: int = field(init=False, default=0)  # parts that no longer wait: a lane has them, or they have a verdict
+    _begun: int = field(init=False, default=0)  # parts that a lane took
 
     def __post_init__(self) -> None:
         count = len(next(iter(self.models.values())).runners)
         self.lanes = [Lane(number, self._returned) for number in range(count)]
         self._schedule = Schedule(self.lines, self.models, self.lanes)
+        self._verdicts = Verdicts(self.inspector, self.lines, self.models, self._schedule, self.outlet)
+        self._turns = Turns(self._settle)
 
     # From any thread.
 
     def arrived(self, camera: str, grab: Grab) -> None:
         """A picture, or why there is none."""
-        self._post(partial(self._picture, self.lines[camera], grab))
+        self._turns.post(partial(self._picture, self.lines[camera], grab))
 
     def lost(self, camera: str, detail: str) -> None:
         """A camera is down."""
-        self._post(partial(self._down, self.lines[camera], detail))
+        self._turns.post(partial(self._down, self.lines[camera], detail))
 
     def measured(self, camera: str, grab: Grab) -> None:
         """The checkup of a picture is done."""
-        self._post(partial(self._checked, self.lines[camera], grab))
+        self._turns.post(partial(self._checked, self.lines[camera], grab))
 
     def restored(self, camera: str) -> None:
         """It delivers again."""
-        self._post(partial(setattr, self.lines[camera], "up", True))
+        self._turns.post(partial(setattr, self.lines[camera], "up", True))
 
     def finished(self, camera: str) -> None:
         """Nothing more comes from it."""
-        self._post(partial(self._end_line, self.lines[camera]))
+        self._turns.post(partial(self._end_line, self.lines[camera]))
 
     def trigger(self, camera: str, part_id: str | None) -> Future[int]:
         """A part is there. The future gives its seq."""
         seq: Future[int] = Future()
-        self._post(partial(self._trigger, self.lines[camera], part_id, seq))
+        self._turns.post(partial(self._trigger, self.lines[camera], part_id, seq))
         return seq
 
     def swap(self, cameras: Sequence[str], model: Model) -> threading.Event:
         """Puts a prepared model in force for these cameras, between two frames; the event says when."""
         done = threading.Event()
-        self._post(partial(self._swap, cameras, model, done))
+        self._turns.post(partial(self._swap, cameras, model, done))
         return done
 
     @property
@@ -136,7 +115,7 @@ class Engine:
 
     def stop_by(self, at_ns: int) -> None:
         """What has no verdict at this moment becomes `unknown`, and the thread ends."""
-        self._post(partial(setattr, self, "_stop_ns", at_ns))
+        self._turns.post(partial(setattr, self, "_stop_ns", at_ns))
 
     # From the main thread, which watches.
 
@@ -155,7 +134,7 @@ class Engine:
 
     def _queues(self) -> Done:
         """Whether parts that wait for a lane get on."""
-        return Done(self._taken, not any(line.waiting for line in self.lines.values()))
+        return Done(self._begun + self._verdicts.given_up, not any(line.waiting for line in self.lines.values()))
 
     # The inspect thread.
 
@@ -167,47 +146,28 @@ class Engine:
         try:
             while not self._is_over:
                 self.beat()
-                with self._working:
-                    self._step()
-                    self._watch_lanes()
-                    self._sleep_until_ns = time.monotonic_ns() + int(self._pause_s() * 1e9)
-                self._work()  # what was posted meanwhile found us at it
-                self._woken.wait(max(0.0, (self._sleep_until_ns - time.monotonic_ns()) / 1e9))
-                self._woken.clear()
+                self._turns.come_round(self._watch_lanes)
         finally:
             for lane in self.lanes:
                 lane.stop()
 
-    # Any thread, one at a time.
+    # Any thread, in turn.
 
-    def _post(self, event: Callable[[], None]) -> None:
-        self._events.put(event)
-        self._work()
-
-    def _work(self) -> None:
-        """Runs what is posted, unless somebody is at it: then it runs there."""
-        while not self._events.empty() and self._working.acquire(blocking=False):
-            try:
-                self._step()
-                if self._is_over or time.monotonic_ns() + int(self._pause_s() * 1e9) < self._sleep_until_ns:
-                    self._woken.set()
-            finally:
-                self._working.release()
-
-    def _step(self) -> None:
-        while not self._events.empty():
-            self._events.get_nowait()()
-        self._flush()  # what is made goes out before anything else is looked at
+    def _settle(self) -> int:
+        """After every event. When to look again though none comes."""
+        self._verdicts.flush()  # what is made goes out before anything else is looked at
         self._dispatch()
         self._expire()
-        self._flush()
+        self._verdicts.flush()
         self._count_waiting()
         self._is_over = all(line.is_over for line in self.lines.values())
         self._garbage.collect_when_due(idle=not any(lane.job for lane in self.lanes))
+        return 0 if self._is_over else self._next_look_ns()
 
-    def _pause_s(self) -> float:
+    def _next_look_ns(self) -> int:
         calls = (line.last_call_ns() for line in self.lines.values())
-        return min(pause_s(time.monotonic_ns(), *calls, self._stop_ns), _LOOK_S)
+        now_ns = time.monotonic_ns()
+        return now_ns + int(min(pause_s(now_ns, *calls, self._stop_ns), _LOOK_S) * 1e9)
 
     def _picture(self, line: Line, grab: Grab) -> None:
         if line.finished:  # it was given up before its capture noticed
@@ -224,11 +184,11 @@ class Engine:
         """What is decided the moment that a part has its picture."""
         grab = part.grab
         if grab is not None and grab.fault is not None:
-            self._give_up(line, part, Doubt(grab.fault.reason, grab.fault.detail))
+            self._verdicts.give_up(part, Doubt(grab.fault.reason, grab.fault.detail))
         elif self._schedule.is_hopeless(part, time.monotonic_ns()):
-            self._give_up(line, part, self._turned_away(part, "would have to wait too long"))
+            self._verdicts.give_up(part, self._schedule.turned_away(part, "would have to wait too long"))
         elif line.config.trigger == "presence" and line.waiting > line.config.queue:
-            self._give_up(line, part, Doubt("overload", f"{line.config.queue} parts wait already"))
+            self._verdicts.give_up(part, Doubt("overload", f"{line.config.queue} parts wait already"))
 
     def _trigger(self, line: Line, part_id: str | None, seq: Future[int]) -> None:
         if not seq.set_running_or_notify_cancel():
@@ -236,22 +196,22 @@ class Engine:
         part, has_room = line.trigger(time.monotonic_ns(), part_id)
         seq.set_result(part.seq)
         if not has_room:
-            self._give_up(line, part, Doubt("overload", f"{line.config.queue} parts wait already"))
+            self._verdicts.give_up(part, Doubt("overload", f"{line.config.queue} parts wait already"))
         elif not line.up or line.finished:
             line.camera_lost()
-            self._give_up(line, part, Doubt("camera_fault", f"camera {part.camera} is down, or at its end"))
+            self._verdicts.give_up(part, Doubt("camera_fault", f"camera {part.camera} is down, or at its end"))
         else:
             self.cameras.want(part.camera)
 
     def _down(self, line: Line, detail: str) -> None:
         line.up = False
         for part in line.camera_lost():
-            self._give_up(line, part, Doubt("camera_fault", detail))
+            self._verdicts.give_up(part, Doubt("camera_fault", detail))
 
     def _end_line(self, line: Line) -> None:
         line.finished = True
         for part in line.camera_lost():
-            self._give_up(line, part, Doubt("camera_fault", f"camera {part.camera} ended before its picture came"))
+            self._verdicts.give_up(part, Doubt("camera_fault", f"camera {part.camera} ended before its picture came"))
 
     def _swap(self, cameras: Sequence[str], model: Model, done: threading.Event) -> None:
         for camera in cameras:
@@ -268,79 +228,39 @@ class Engine:
         self._tell_cameras()
 
     def _begin(self, lane: Lane, part: Part) -> None:
-        line, model = self.lines[part.camera], self.models[part.camera]
+        model = self.models[part.camera]
         grab = part.grab or Grab.missing(part.asked_ns)
         doubt = self.inspector.doubt_of(part, model)
         if doubt is None and self._schedule.is_too_late(part, time.monotonic_ns()):
-            doubt = self._turned_away(part, "waited too long")
+            doubt = self._schedule.turned_away(part, "waited too long")
         if doubt is not None or grab.image is None:
-            self._give_up(line, part, doubt or Doubt("bad_frame", "no picture"))
+            self._verdicts.give_up(part, doubt or Doubt("bad_frame", "no picture"))
             return
         part.started_ns = time.monotonic_ns()
-        self._taken += 1
+        self._begun += 1
         lane.start(Job(part, model, grab.image))
 
     def _returned(self, lane: Lane, job: Job, result: Result) -> None:
         """Called by the lane's thread."""
-        self._post(partial(self._result, lane, job, result))
+        self._turns.post(partial(self._result, lane, job, result))
 
     def _result(self, lane: Lane, job: Job, result: Result) -> None:
         if not isinstance(result, ModelError):
             job.model.pace.took((time.monotonic_ns() - lane.since_ns) / 1e9)
         lane.job = None
         self._dispatch()  # the device first: what is left to do for this part takes no device
-        if job.part.judged is None and self.inspector.waits_for_checkup(job.part, job.model):
-            job.part.finish = partial(self._finish_part, job, result)
-        else:
-            self._finish_part(job, result)
+        self._verdicts.give(job, result)
 
     def _checked(self, line: Line, grab: Grab) -> None:
         part = line.undecided_with(grab)
         if part is not None and part.finish is not None:
             part.finish()
 
-    def _finish_part(self, job: Job, result: Result) -> None:
-        part, prediction = job.part, None if isinstance(result, ModelError) else result
-        part.finish = None
-        if part.judged is not None:  # its verdict is out: only the picture is left
-            self.outlet.put_late(Judged(part.judged.verdict, part.grab or Grab.missing(part.asked_ns), prediction))
-        elif part.last_call_ns is not None and time.monotonic_ns() >= part.last_call_ns:
-            late = self._too_late(part, "was judged too late")
-            part.judged = replace(self.inspector.unknown(part, job.model, late), prediction=prediction)
-        else:
-            part.judged = self.inspector.judged(part, job.model, result)
-
     def _expire(self) -> None:
         now_ns = time.monotonic_ns()
-        for line in self.lines.values():
-            if (call_ns := line.last_call_ns()) is None or now_ns < call_ns:
-                continue
-            line.admit_newest()
-            for part in line.due(now_ns):
-                self._give_up(line, part, self._too_late(part, "was not judged in time"))
+        self._verdicts.give_up_due(now_ns)
         if self._stop_ns is not None and now_ns >= self._stop_ns:
-            self._abandon(Doubt("deadline", "the daemon stopped before it was judged"))
-
-    def _abandon(self, doubt: Doubt) -> None:
-        for line in self.lines.values():
-            line.admit_newest()
-            line.finished = True
-            for part in line.undecided():
-                self._give_up(line, part, doubt)
-
-    def _give_up(self, line: Line, part: Part, doubt: Doubt) -> None:
-        """`unknown`, now. A lane that still reads the picture keeps it."""
-        self._taken += 1
-        line.give_up(part)
-        judged = self.inspector.unknown(part, self.models[part.camera], doubt)
-        if part.started_ns is not None and part.finish is None:
-            judged = Judged(judged.verdict, replace(judged.grab, image=None, release=_nothing))
-        part.judged = judged
-
-    def _flush(self) -> None:
-        for line in self.lines.values():
-            for judged in line.ready():
-                self.outlet.put(judged)
+            self._verdicts.abandon(Doubt("deadline", "the daemon stopped before it was judged"))
 
     def _count_waiting(self) -> None:
         for name, line in self.lines.items():
@@ -359,21 +279,6 @@ class Engine:
         for lane in self.lanes:
             if lane.job is not None and now_ns - lane.since_ns > self.hang_s * 1e9:
                 what = f"{lane.job.model.name} has not returned for {self.hang_s:g} s"
-                self._abandon(Doubt("model_error", what))
-                self._flush()
+                self._verdicts.abandon(Doubt("model_error", what))
+                self._verdicts.flush()
                 raise HangError(f"{lane.name}: {what}; left, so that a restart gets the device back; see its driver")
-
-    def _turned_away(self, part: Part, why: str) -> Doubt:
-        """Too late by what is expected, though nobody tried."""
-        doubt = self._too_late(part, why)
-        if self._schedule.is_hopeless_alone(part):
-            self.models[part.camera].pace.turned_away()
-        return doubt
-
-    def _too_late(self, part: Part, why: str) -> Doubt:
-        expected_s = self.models[part.camera].pace.expected_s
-        return Doubt("deadline", f"{why}: deadline {part.deadline_s:g} s, an inference takes {expected_s:.3f} s")
-
-
-def _nothing() -> None:
-    """The lane gives the slot back."""

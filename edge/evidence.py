@@ -15,7 +15,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -43,7 +44,13 @@ _TIDY_EVERY_S = 60.0
 _DAY_NS = 86_400_000_000_000
 _NICE = 10
 _DONE: Final = object()
-_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+# One filter for all rows, and runs only. OpenCV's default takes twice as long while the next part is judged, and makes
+# a picture with a camera's noise no smaller (`python -m tests.bench.evidence`).
+_FAST_PNG = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Beside:
     """What a candidate in shadow said of the same frame, otherwise than the active model."""
 
     verdict: Verdict
+    frame: bytes  # PNG, as its process made it: here it would cost the next part its time
     pictures: Mapping[str, bytes]  # JPEG of what each of the two found, by the ending of its file
 
 
@@ -58,10 +66,15 @@ class Beside:
 class _Job:
     verdict: Verdict
     asked_for: AskedFor | None
-    image: Image  # a copy of our own
+    picture: Image | bytes  # a copy of our own, or PNG
     heatmap: NDArray[np.float32] | None
     kind: Kind
     beside: Beside | None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits."""
+        return len(self.picture) if isinstance(self.picture, bytes) else self.picture.nbytes
 
 
 class Evidence:
@@ -81,29 +94,28 @@ class Evidence:
         self._until_s: float | None = None  # time.monotonic() by which `run` ends
         self._failing = False
 
-    def offer(
-        self,
-        verdict: Verdict,
-        image: Image | None,
-        prediction: Prediction | None = None,
-        beside: Beside | None = None,
-    ) -> None:
-        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises.
+    def offer(self, verdict: Verdict, image: Image | None, prediction: Prediction | None = None) -> None:
+        """Keeps a copy of the frame (uint8, BGR) if it is worth keeping. Never waits for the disk, never raises."""
+        asked_for = self._asking.why(verdict)
+        kind = self._wanted(verdict, asked_for)
+        if kind is not None and image is not None:
+            heatmap = None if prediction is None else prediction.heatmap
+            self._take(_Job(verdict, asked_for, image, heatmap, kind, None))
 
-        A frame of which a candidate says otherwise is; it may have been offered before, and then becomes one.
-        """
-        asked_for = self._asking.why(verdict) if beside is None else None
-        kind = self._wanted(verdict, asked_for) if beside is None else "shadow"
-        if kind is None or image is None or not self._config.max_bytes:
+    def offer_beside(self, verdict: Verdict, beside: Beside) -> None:
+        """Keeps a frame of which a candidate says otherwise: one that was kept already becomes one. Else as `offer`."""
+        self._take(_Job(verdict, None, beside.frame, None, "shadow", beside))
+
+    def _take(self, job: _Job) -> None:
+        if not self._config.max_bytes:
             return
-        heatmap = None if prediction is None else prediction.heatmap
         with self._changed:
-            fits = not self._waiting or self._waiting_bytes + image.nbytes <= MAX_WAITING_BYTES
+            fits = not self._waiting or self._waiting_bytes + job.size <= MAX_WAITING_BYTES
             if self._until_s is not None or len(self._waiting) >= MAX_WAITING or not fits:
                 self._metrics.evidence_lost()
                 return
-            self._waiting.append(_Job(verdict, asked_for, image.copy(), heatmap, kind, beside))
-            self._waiting_bytes += image.nbytes
+            self._waiting.append(replace(job, picture=copy(job.picture)))
+            self._waiting_bytes += job.size
             self._changed.notify()
 
     def configure(self, config: EvidenceConfig) -> None:
@@ -149,7 +161,7 @@ class Evidence:
             self._changed.wait_for(lambda: self._waiting or self._until_s is not None, wait_s)
             while self._waiting:
                 job = self._waiting.popleft()
-                self._waiting_bytes -= job.image.nbytes
+                self._waiting_bytes -= job.size
                 if self._until_s is None or time.monotonic() < self._until_s:
                     return job
                 self._metrics.evidence_lost()
@@ -200,10 +212,15 @@ class Evidence:
         self._metrics.evidence_size(self._kept.total_bytes)
 
 
+def png(image: Image) -> bytes:
+    """Of a frame, as it is kept."""
+    return cv2.imencode(".png", image, _FAST_PNG)[1].tobytes()
+
+
 def _frame_of(job: _Job) -> dict[str, bytes]:
     """By the endings of its files, the verdict last: who sees it sees all."""
     heatmap = {} if job.heatmap is None else {HEATMAP: _bytes_of(job.heatmap)}
-    picture = cv2.imencode(".png", job.image, _FAST_PNG)[1].tobytes()
+    picture = job.picture if isinstance(job.picture, bytes) else png(job.picture)
     kept = KeptVerdict(**dict(job.verdict), asked_for=job.asked_for)
     return {".png": picture} | heatmap | {".json": kept.model_dump_json().encode()}
 
@@ -234,7 +251,11 @@ def _bytes_of(heatmap: NDArray[np.float32]) -> bytes:
 
 
 def step_back() -> None:
-    """Gives the calling thread less of the processor than those that judge. Refused in some containers: no harm."""
+    """Gives the calling thread less of the processor than those that judge. Refused in some containers: no harm.
+
+    Less, but never nothing (SCHED_IDLE): while it holds Python's lock the threads that judge wait for it, and on a full
+    box frames that are ng must still be kept. Work that can wait for ever belongs into a process of its own.
+    """
     if sys.platform == "linux":
         try:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

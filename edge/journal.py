@@ -1,13 +1,11 @@
 """Every verdict on disk before it is published, so that a subscriber that missed some can have them again.
 
-`write` runs on the `publish` thread, `run` is the body of the `journal` thread (checkpoints), and any
-thread may ask for `pending`. SQLite with a write-ahead log: what `write` took is there after a kill -9
-at any point. A power cut may lose the last moments (synchronous=NORMAL syncs at checkpoints only) and
-never damages the file. While the disk takes nothing, verdicts wait in memory (10,000 of them, the
+`write` runs on the `publish` thread, and any thread may ask for `pending`. SQLite with a write-ahead log: what `write`
+took is there after a kill -9 at any point. A power cut may lose the last moments (synchronous=NORMAL syncs at
+checkpoints only) and never damages the file. While the disk takes nothing, verdicts wait in memory (10,000 of them, the
 oldest go first), and a kill then loses those.
 """
 
-import fcntl
 import itertools
 import logging
 import os
@@ -16,12 +14,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from edge.config import JournalConfig
-from edge.journal_file import connect, damage, is_damage, open_file, set_aside
+from edge.journal_file import claim, close, damage, is_damage, move_log, open_file, set_aside
 from edge.metrics import Metrics
 from models.errors import MekikiError
 
@@ -30,12 +27,8 @@ _CHUNK = 500  # rows of one transaction: what waited is written in steps that do
 _SLACK = 64  # rows: it is pruned once for so many verdicts, not for each
 _PRUNE_EVERY = 64  # rows: a look at the oldest costs more than a row
 _RETRY_S = 1.0
-_CHECKPOINT_S = 2.0
-_WAL_BYTES = 32_000_000
-_PAGE_BYTES = 4096  # SQLite's own default
 # Ignored: written by a commit whose answer was an error.
 _INSERT = "INSERT OR IGNORE INTO verdict (epoch, camera, seq, verdict) VALUES (?, ?, ?, ?)"
-_EPOCH = "%Y%m%dT%H%M%S.%fZ"
 _NOT_OURS = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
 _log = logging.getLogger(__name__)
 
@@ -49,50 +42,22 @@ class Row(NamedTuple):
     text: str  # JSON
 
 
-def new_epoch(after: str | None = None) -> str:
-    """The name of this start of the daemon, UTC to the microsecond. It sorts after `after`, whatever the clock says."""
-    now = datetime.now(UTC).strftime(_EPOCH)
-    if after is None or now > after:
-        return now
-    try:
-        return (datetime.strptime(after, _EPOCH) + timedelta(microseconds=1)).strftime(_EPOCH)
-    except (ValueError, OverflowError):  # no name that this daemon gave
-        return now
-
-
-def next_epoch(journal: "Journal") -> str:
-    """An epoch after every one in the journal, and remembered there."""
-    epoch = new_epoch(journal.newest_epoch())
-    journal.begin(epoch)
-    return epoch
-
-
 class Journal:
     """The one writer of `path`."""
 
-    def __init__(
-        self,
-        path: Path,
-        max_verdicts: int,
-        metrics: Metrics,
-        *,
-        checkpoint_s: float = _CHECKPOINT_S,
-        wal_bytes: int = _WAL_BYTES,
-    ) -> None:
+    def __init__(self, path: Path, max_verdicts: int, metrics: Metrics) -> None:
         """A damaged file is set aside. Raises MekikiError when another process has it, or it may not be written."""
         self.path, self.generation = path, 0  # which file it is: it grows when one is set aside
         self._max, self._metrics = max_verdicts, metrics
-        self._checkpoint_s, self._wal_bytes = checkpoint_s, wal_bytes
         self._pending: deque[Row] = deque()
         self._lock = threading.Lock()  # of the pending ones
-        self._is_log_long = False  # the `journal` thread asks the writer for the end of a checkpoint
-        self._over = threading.Event()
+        self._is_log_long = False
         self._connection: sqlite3.Connection | None = None
         self._ok, self._retry_s, self._lost = True, 0.0, 0
         self._slack = min(_PRUNE_EVERY, max_verdicts // 10)
         self._unpruned = self._slack  # the first write looks: the limit may be smaller now
         self._epoch = ""  # what `begin` wrote
-        self._owned = _claim(path)
+        self._owned = claim(path)
         try:
             self._start()
         except BaseException:
@@ -144,27 +109,9 @@ class Journal:
         except sqlite3.Error as error:
             self._failed(error)
 
-    def run(self) -> None:
-        """Checkpoints until `finish`. The body of the `journal` thread."""
-        connection, generation, worked = None, -1, True
-        while not self._over.wait(self._checkpoint_s):
-            try:
-                if connection is None or generation != self.generation:
-                    connection, generation = _reopened(connection, self.path), self.generation
-                self._checkpoint(connection)
-            except sqlite3.Error as error:
-                if worked:
-                    _log.warning("journal: checkpoint failed (%s); it is tried every %g s", error, self._checkpoint_s)
-                worked = False
-                _close(connection)
-                connection = None
-            else:
-                worked = True
-        _close(connection)
-
-    def finish(self) -> None:
-        """Ends `run`."""
-        self._over.set()
+    def end_log_soon(self) -> None:
+        """The writer is to end the log when it has no verdict. Any thread."""
+        self._is_log_long = True
 
     def close(self) -> None:
         """A last attempt for what waits; then the file is free."""
@@ -224,7 +171,7 @@ class Journal:
     def _end_checkpoint(self) -> None:
         try:
             if self._connection is not None:
-                _moved_bytes(self._connection)
+                move_log(self._connection)
         except sqlite3.Error as error:
             _log.warning("journal: checkpoint failed (%s); the log grows until the disk takes it", error)
 
@@ -257,7 +204,7 @@ class Journal:
             _log.error("journal %s: cannot be set aside (%s)", self.path, error.strerror)
 
     def _drop_connection(self) -> None:
-        _close(self._connection)
+        close(self._connection)
         self._connection = None
 
     def _succeeded(self) -> None:
@@ -265,16 +212,6 @@ class Journal:
             _log.info("journal %s: writes again; %d verdicts were lost to it", self.path, self._lost)
         self._ok, self._lost = True, 0
         self._metrics.journal(ok=True, pending=len(self._pending))
-
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """Moves the log into the file. The writer goes on meanwhile, so something may be left at the end of it.
-
-        SQLite begins the log anew only when nothing is left. A line that never pauses would let it grow:
-        beyond the limit the writer itself moves the little that came during the second pass, when it has no verdict.
-        """
-        if _moved_bytes(connection) > self._wal_bytes:
-            _moved_bytes(connection)
-            self._is_log_long = True
 
 
 def _prune(connection: sqlite3.Connection, keep: int, at_most: int) -> int:
@@ -288,37 +225,3 @@ def _prune(connection: sqlite3.Connection, keep: int, at_most: int) -> int:
     marks = {camera: (camera, epoch, seq) for camera, epoch, seq in sorted(gone)}
     connection.executemany("INSERT OR REPLACE INTO pruned VALUES (?, ?, ?)", marks.values())
     return len(gone)
-
-
-def _moved_bytes(connection: sqlite3.Connection) -> int:
-    """One checkpoint that waits for nobody; how long the log was."""
-    return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]) * _PAGE_BYTES
-
-
-def _reopened(connection: sqlite3.Connection | None, path: Path) -> sqlite3.Connection:
-    _close(connection)
-    return connect(path)
-
-
-def _close(connection: sqlite3.Connection | None) -> None:
-    if connection is not None:
-        try:
-            connection.close()
-        except sqlite3.Error as error:
-            _log.warning("journal: %s on close", error)
-
-
-def _claim(path: Path) -> int:
-    """A lock that ends with the process: two writers would mix their epochs. Raises MekikiError."""
-    lock = path.with_name(f"{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise MekikiError(f"{lock}: {error.strerror}; give the daemon's user the folder `state`") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise MekikiError(f"journal {path}: in use; stop the other mekiki-edge, or set `state`") from error
-    return descriptor

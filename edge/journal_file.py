@@ -1,12 +1,17 @@
-"""The file of the journal: its schema, how it is opened, how damage is found, and how it is set aside.
+"""The file of the journal: its schema, how it is claimed and opened, how damage is found, and how it is set aside.
 
 No thread of its own: the writer, the checkpoints and the replay each open a connection of theirs.
 """
 
+import fcntl
+import logging
+import os
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
+
+from models.errors import MekikiError
 
 _TABLES = (
     "CREATE TABLE verdict (id INTEGER PRIMARY KEY, epoch TEXT NOT NULL, camera TEXT NOT NULL,"
@@ -20,6 +25,24 @@ _PROBES = 64
 _KEPT_ASIDE = 3
 _WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_PAGE_BYTES = 4096  # SQLite's own default
+_log = logging.getLogger(__name__)
+
+
+def claim(path: Path) -> int:
+    """A lock that ends with the process: two writers would mix their epochs. Raises MekikiError."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise MekikiError(f"{lock}: {error.strerror}; give the daemon's user the folder `state`") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise MekikiError(f"journal {path}: in use; stop the other mekiki-edge, or set `state`") from error
+    return descriptor
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -52,6 +75,20 @@ def open_file(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def close(connection: sqlite3.Connection | None) -> None:
+    """Lets go of it, whatever the disk says."""
+    if connection is not None:
+        try:
+            connection.close()
+        except sqlite3.Error as error:
+            _log.warning("journal: %s on close", error)
+
+
+def move_log(connection: sqlite3.Connection) -> int:
+    """One checkpoint that waits for nobody; how long the log was."""
+    return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]) * _PAGE_BYTES
 
 
 def is_made(path: Path) -> bool:

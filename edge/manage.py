@@ -13,6 +13,7 @@ from edge.qualify import How, qualify
 from edge.record import Trial, fastest, read_record, write_record
 from edge.startup import model_path
 from models.bundle import Bundle, open_bundle
+from models.device import find_device
 from models.errors import BundleError, ConfigError, ModelError
 from models.gate import Gate
 from models.state import State
@@ -98,6 +99,7 @@ class Place:
 
     def _qualify(self, bundle: Bundle, say: Say) -> None:
         settings = self.settings
+        find_device(settings.device)  # where it is not there that is no finding about the bundle
         how = How(hint=settings.inference.hint, budget_s=self.budget_s, cache=cache_of(settings))
         trials = qualify(bundle, [settings.device], wanted_precisions(bundle, settings), how)
         write_record(settings.state, read_record(settings.state, bundle.digest).with_trials(trials))

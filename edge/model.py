@@ -84,13 +84,6 @@ def warm(checked: Checked, config: InferenceConfig, sizes: Iterable[Size], lanes
     return model
 
 
-def prepare(
-    bundle: Bundle, device: str, config: InferenceConfig, sizes: Iterable[Size], lanes: int | None = None
-) -> Model:
-    """Compiles, checks the golden images, and warms. Raises ModelError."""
-    return warm(check(bundle, device, config), config, sizes, lanes)
-
-
 def _measure(model: Model, size: Size, took_s: Sequence[float]) -> None:
     """The first part needs an expectation too."""
     for one_s in took_s or [_took_s(model, size) for _ in range(_MEASURED)]:

@@ -61,8 +61,8 @@ def qualified(bundle: Bundle, settings: Judging, budget_s: float | None, *, keep
     """The bundle at the fastest precision that judges right on the device of the settings, in time if one does.
 
     What is not on record is tried now and, with `keep`, put there. One that judges right but too late is better than
-    none: its parts are `unknown` in time. Raises ModelError where none judges right, BundleError for a precision that
-    the bundle does not hold.
+    none: its parts are `unknown` in time. Raises ModelError where none judges right, DeviceError where the device is
+    not there, BundleError for a precision that the bundle does not hold.
     """
     wanted, record = wanted_precisions(bundle, settings), read_record(settings.state, bundle.digest)
     known = _known(record, settings, wanted)
@@ -106,6 +106,7 @@ def _known(record: Record, settings: Judging, wanted: tuple[Precision, ...]) -> 
 def _find_out(
     bundle: Bundle, settings: Judging, missing: list[Precision], record: Record, *, keep: bool
 ) -> list[Trial]:
+    find_device(settings.device)  # where it is not there that is no finding about the bundle
     names = ", ".join(missing)
     _log.info("bundle %s: not on record for %s at %s; tried now", bundle.digest[:12], settings.device, names)
     cache = cache_of(settings) if keep else None

@@ -1,15 +1,13 @@
 """`mekiki-edge review`: its arguments. What it shows is in edge/review_tool.py, what it writes in edge/review.py."""
 
 import argparse
-import functools
 from pathlib import Path
 from typing import Any, get_args
 
-from models.command import DONE, sub_parser
+from edge.arguments import add_config
+from models.command import DONE, say, sub_parser
 from models.errors import ConfigError
 from models.review import Said
-
-_say = functools.partial(print, flush=True)
 
 
 def add_review(subs: Any) -> None:
@@ -20,7 +18,7 @@ def add_review(subs: Any) -> None:
     command.add_argument(
         "part", nargs="?", metavar="PART", help="only this one, by its name or part id; shown, or --say"
     )
-    command.add_argument("--config", required=True, type=Path, metavar="FILE", help="settings of this box, TOML")
+    add_config(command)
     command.add_argument("--by", metavar="NAME", help="who answers")
     command.add_argument("--say", choices=get_args(Said), help="the answer, without asking; undo takes one's last back")
     command.add_argument("--kind", metavar="NAME", help="with --say: which kind of defect it is")
@@ -45,13 +43,13 @@ def _review(arguments: argparse.Namespace) -> int:
         part = reviews.find(arguments.part)
         if arguments.say is not None:
             reviews.say(part, arguments.say, arguments.by, arguments.kind, arguments.note)
-        tool.show(reviews.find(part.key), _say, arguments.overlay)
+        tool.show(reviews.find(part.key), say, arguments.overlay)
         return DONE
     parts = reviews.parts(everything=arguments.all)
     if arguments.list or not parts:
-        tool.list_parts(parts, _say, as_json=arguments.json)
+        tool.list_parts(parts, say, as_json=arguments.json)
         return DONE
-    terminal = tool.Terminal(_say, tool.key_of_terminal, tool.line_of_terminal)
+    terminal = tool.Terminal(say, tool.key_of_terminal, tool.line_of_terminal)
     tool.Session(reviews, arguments.by, terminal, arguments.viewer).run(parts)
     return DONE
 

@@ -1,8 +1,9 @@
-"""Whose part is judged next, and which cannot be judged in time. Rules without I/O; the engine's alone."""
+"""Whose part is judged next, and which cannot be judged in time. Rules without I/O; within the engine's turns only."""
 
 import math
 from collections.abc import Mapping
 
+from edge.inspector import Doubt
 from edge.lane import Lane
 from edge.line import Line
 from edge.model import Model
@@ -41,6 +42,18 @@ class Schedule:
         """Whether it would miss its deadline though a lane had waited for it: what is expected is too long."""
         due_ns, grab = part.last_call_ns, part.grab
         return due_ns is not None and grab is not None and grab.ready_ns + self._expected_ns(part.camera) > due_ns
+
+    def late(self, part: Part, why: str) -> Doubt:
+        """Of a part that would miss its deadline, or has."""
+        expected_s = self._models[part.camera].pace.expected_s
+        return Doubt("deadline", f"{why}: deadline {part.deadline_s:g} s, an inference takes {expected_s:.3f} s")
+
+    def turned_away(self, part: Part, why: str) -> Doubt:
+        """The same by what is expected, though nobody tried."""
+        doubt = self.late(part, why)
+        if self.is_hopeless_alone(part):
+            self._models[part.camera].pace.turned_away()
+        return doubt
 
     def free_ns(self, camera: str, now_ns: int) -> int:
         """When a lane is expected to be free for the part that is last in this camera's queue.

@@ -13,6 +13,7 @@ from edge.config import Settings
 from edge.model import Checked, Model, Size, check, warm
 from edge.qualified import budget_of, cache_of, qualified
 from models.bundle import Bundle, open_bundle
+from models.device import find_device
 from models.errors import BundleError, CameraError, ConfigError, MekikiError
 from models.gate import Gate
 from models.store import Store
@@ -74,7 +75,8 @@ def withdraw_unfit(settings: Settings) -> None:
 
 def count_start(settings: Settings) -> None:
     """Before a model on probation is compiled. What ends a start earlier, as a camera that is not there, is not its
-    doing."""
+    doing. Nor is a device that is not there: raises DeviceError, and counts nothing."""
+    find_device(settings.device)
     _at_each_store(settings, _count_start)
 
 
@@ -105,7 +107,7 @@ def _withdraw_unfit(store: Store, most: int) -> None:
     except BundleError as error:
         why = str(error)
     if why is not None:
-        store.give_up(state.active, why)
+        store.give_up(state.active, why, is_final=failed)
         _log.error("version %s rolled back: %s", state.active[:12], why)
 
 

@@ -2,7 +2,7 @@
 
 A new version is verified (its signature too), compiled, warmed and checked on its golden images beside the old
 one. Only then does the engine switch, between two frames. A version that fails any of it stays out until the store or
-the trusted keys change. One that waits for the line to stop is prepared meanwhile.
+the trusted keys change, or a reload looks again. One that waits for the line to stop is prepared meanwhile.
 """
 
 import logging
@@ -16,7 +16,7 @@ from edge.metrics import Metrics
 from edge.model import Model
 from edge.probation import Trial
 from models.bundle import Bundle
-from models.errors import ConfigError, MekikiError
+from models.errors import BundleError, ConfigError, DeviceError, MekikiError
 from models.store import Store
 
 _log = logging.getLogger(__name__)
@@ -139,9 +139,11 @@ class Swap:
         """Whatever it is, the line goes on as it is."""
         self._metrics.swap("refused")
         _log.error("model of %s stays as it is: %s", ", ".join(followed.cameras), error)
-        # Not for a disk or a memory that was full, nor for trusted keys that are not in order.
-        if digest is not None and isinstance(error, MekikiError) and not isinstance(error, ConfigError):
-            _give_up(followed.store, digest, " ".join(str(error).split()))
+        # Not for a disk or a memory that was full, a device that is gone, or trusted keys that are not in order.
+        if digest is not None and isinstance(error, MekikiError) and not isinstance(error, (ConfigError, DeviceError)):
+            # What is damaged, or signed by nobody whom we trust, may come again, and be in order then.
+            is_final = not isinstance(error, BundleError)
+            _give_up(followed.store, digest, " ".join(str(error).split()), is_final=is_final)
 
     def _switch(self, followed: _Followed, model: Model) -> None:
         if not self._engine.swap(followed.cameras, model).wait(_SWITCH_S):
@@ -151,7 +153,7 @@ class Swap:
         _log.info("%s: now judged by %s", ", ".join(followed.cameras), model.name)
 
 
-def _give_up(store: Store, digest: str, why: str) -> None:
+def _give_up(store: Store, digest: str, why: str, *, is_final: bool) -> None:
     """If it is on probation the version before it comes back, so that the next start finds one that judges. If it waits
     for the line to stop, it waits no more."""
     try:
@@ -159,6 +161,6 @@ def _give_up(store: Store, digest: str, why: str) -> None:
         if waiting is not None and waiting.version == digest:
             store.refuse(digest, why)
         else:
-            store.give_up(digest, why)
+            store.give_up(digest, why, is_final=is_final)
     except (MekikiError, OSError) as error:
         _log.warning("version %s stays active in %s: %s", digest[:12], store.root, error)

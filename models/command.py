@@ -1,6 +1,7 @@
 """What the three commands share: arguments with examples, one line for an error, the exit code."""
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from models import __version__
 from models.errors import MekikiError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+say = functools.partial(print, flush=True)  # a line for whoever asked, or reads through a pipe: at once
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,14 +54,14 @@ def _run(prog: str, arguments: argparse.Namespace) -> int:
         code = int(arguments.run(arguments))
         print(end="", flush=True)  # output that does not fit on a disk is a failure of the command
     except MekikiError as error:
-        return _say(prog, str(error), error.exit_code)
+        return _complain(prog, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _say(prog, "interrupted; nothing half-done was left behind", FAILED)
+        return _complain(prog, "interrupted; nothing half-done was left behind", FAILED)
     except BrokenPipeError:  # `mekiki-edge listen | head`: the reader had enough
         return DONE
     except OSError as error:  # a full disk, a folder that may not be written: the system's own words
         where = f"{error.filename}: " if error.filename else ""
-        return _say(prog, f"{where}{error.strerror or error}; free space or fix the path, then run again", FAILED)
+        return _complain(prog, f"{where}{error.strerror or error}; free space or fix the path, then run again", FAILED)
     return code
 
 
@@ -71,7 +73,7 @@ def _settle_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(prog: str, message: str, code: int) -> int:
+def _complain(prog: str, message: str, code: int) -> int:
     print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
     return code
 

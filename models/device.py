@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from models.errors import ModelError
+from models.errors import DeviceError
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -45,16 +45,17 @@ def present() -> list[str]:
 
 
 def find_device(name: str) -> Device:
-    """Raises ModelError when it is not on this machine, with the plugin's reason where it has one."""
+    """Raises DeviceError when it is not on this machine, with the plugin's reason where it has one."""
     if not any(name == one or name == one.split(".")[0] for one in present()):
         why = f" (its plugin says: {reason})" if (reason := _excuse(name)) else ""
-        raise ModelError(f"device {name}: not on this machine, which has {', '.join(present())}; set one of these{why}")
+        there = ", ".join(present())
+        raise DeviceError(f"device {name}: not on this machine, which has {there}; set one of these{why}")
     try:
         full_name = str(core().get_property(name, "FULL_DEVICE_NAME"))
         capabilities = tuple(core().get_property(name, "OPTIMIZATION_CAPABILITIES"))
         plugin = core().get_versions(name)[kind_of(name)].build_number
     except (RuntimeError, KeyError) as error:
-        raise ModelError(f"device {name}: does not say what it is ({short(error)}); see its driver") from error
+        raise DeviceError(f"device {name}: does not say what it is ({short(error)}); see its driver") from error
     return Device(name, full_name, plugin, _driver(name), capabilities)
 
 

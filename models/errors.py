@@ -26,6 +26,10 @@ class ModelError(MekikiError):
     """The model did not compile or run on the device, or disagrees with its golden images."""
 
 
+class DeviceError(ModelError):
+    """The device is not there, or does not say what it is: no fault of a model. Try again when it is back."""
+
+
 class DatasetError(MekikiError):
     """The images given cannot be learned from or measured on."""
 

@@ -7,24 +7,20 @@ recognition, DAGM 2001, equation 5; here as one complex correlation, with edges 
 goes from coarse to fine: every turn and size at once on a small frame, then the best few on a larger one.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.prediction import Image
-from models.warp import matrix_of, middle_of, warp
+from models.edges import SIDE, Field, complex_of, kernel_of, laid, pair_of, planes_of, spectrum_of, sums_of
+from models.match import Match, Place, fair
+from models.warp import matrix_of, middle_of
 
-SIDE: Final = 128  # cells of the longer side of a frame, on which edges are looked at
-Step = tuple[
-    tuple[float, ...], tuple[float, ...], int
-]  # turns in degrees and factors of the size that are tried, and cells to move
-Field = NDArray[np.complex64]  # (h, w): x + iy is the direction of an edge's rise, its length how sure it is, 0 to 1/2
 _COARSE = 2  # a cell of the first search is so many of the second
 _CANVAS = 112  # cells of the first search: frame and template must not meet around the edge
+_FARTHEST: Final = SIDE // _COARSE // 2  # cells of the first search that a part's middle may lie from the frame's
 _TURN_STEP_DEG, _SIZE_STEP = 10.0, 1.12
 _BEST = 6
 # Turns in degrees and factors of the size that are tried around the best so far, and how many cells it may move then.
@@ -34,82 +30,6 @@ _FINER = (
     ((-1.0, 0.0, 1.0), (0.97, 1.0, 1.03), 3),
     ((-0.5, 0.0, 0.5), (0.985, 1.0, 1.015), 3),
 )
-_WEAK = 0.35  # of a strong edge: what is as steep as this counts half
-_STRONG_PERCENT = 97
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a template lies in a frame: p_frame = middle + shift + size * exp(i turn) * p_template, in cells."""
-
-    match: float  # 1 where every edge of the template is there; what is seen of noise is about a tenth of a part's
-    turn_rad: float
-    size: float
-    shift: complex
-
-    def moved(self, by: complex, turn_rad: float = 0.0, size: float = 1.0) -> "Place":
-        """The same frame, for a template of which a place `by` of this one is the middle, turned and sized."""
-        arm = self.size * np.exp(1j * self.turn_rad)
-        return Place(self.match, self.turn_rad + turn_rad, self.size * size, complex(self.shift + arm * by))
-
-
-def edges_of(image: Image) -> Field:
-    """The field of a frame, whose longer side has SIDE cells."""
-    height, width = image.shape[:2]
-    scale = SIDE / max(height, width)
-    size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    soft = cv2.GaussianBlur(grey, (0, 0), 1.0)
-    across, down = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
-    steep = np.hypot(across, down)
-    half = _WEAK * np.percentile(steep, _STRONG_PERCENT) + 1e-3
-    field = (across + 1j * down) * (steep / (steep**2 + half**2))
-    field[:2], field[-2:], field[:, :2], field[:, -2:] = 0, 0, 0, 0  # a frame's border is no edge
-    return np.asarray(field, np.complex64)
-
-
-def seen_at(field: Field, place: Place, shape: tuple[int, int]) -> Field:
-    """What of a frame's field lies under a template of that shape (h, w), in the template's own directions."""
-    arm = place.size * np.exp(1j * place.turn_rad)
-    start = middle_of(field.shape) + place.shift - arm * middle_of(shape)
-    return np.asarray(_warped(field, matrix_of(arm, start), shape) * np.exp(-1j * place.turn_rad), np.complex64)
-
-
-class Match:
-    """How well a template of edges fits those of frames near places that are known already."""
-
-    def __init__(self, template: Field) -> None:
-        self.template = template
-        self._weight = float(np.abs(template).sum()) + 1e-6
-
-    def settled(self, field: Field, start: Place, steps: Sequence[Step]) -> Place:
-        """The best place around `start`, then around that one, and so on."""
-        for step in steps:
-            start = max(self._around(field, start, *step), key=lambda place: place.match)
-        return start
-
-    def _around(
-        self, field: Field, start: Place, turns_deg: Sequence[float], sizes: Sequence[float], reach: int
-    ) -> Iterator[Place]:
-        height, width = self.template.shape
-        wider = (height + 2 * reach, width + 2 * reach)
-        for turn in turns_deg:
-            for size in sizes:
-                place = Place(0.0, start.turn_rad + float(np.deg2rad(turn)), start.size * size, start.shift)
-                agreed = self._agreed(seen_at(field, place, wider))
-                row, column = divmod(int(np.argmax(agreed)), agreed.shape[1])
-                by = complex(column + _between(agreed[row], column), row + _between(agreed[:, column], row))
-                moved = place.moved(by - complex(reach, reach))
-                yield replace(moved, match=float(agreed[row, column]) * _fair(place.size) / self._weight)
-
-    def _agreed(self, seen: Field) -> NDArray[np.float32]:
-        """How far the directions agree with the template's, for each shift of it in a field that is a little larger."""
-        planes = ((seen.real, self.template.real), (seen.imag, self.template.imag))
-        across, down = (
-            cv2.matchTemplate(np.ascontiguousarray(one), np.ascontiguousarray(other), cv2.TM_CCORR)
-            for one, other in planes
-        )
-        return np.asarray(across + down, np.float32)
 
 
 class Search(Match):
@@ -125,9 +45,12 @@ class Search(Match):
         super().__init__(template)
         small = _halved(template)
         self._tries = [(turn, size) for size in _sizes(*sizes) for turn in _turns(*turns_deg)]
-        spectra = np.stack([_turned_on_canvas(small, turn, size) for turn, size in self._tries])
-        self._fair = np.array([_fair(size) for _, size in self._tries]) / (np.abs(spectra).sum(axis=(1, 2)) + 1e-6)
-        self._spectra = np.conj(np.fft.fft2(spectra)).astype(np.complex64)
+        turned = np.stack([_turned_on_canvas(small, turn, size) for turn, size in self._tries])
+        self._fair = np.array([fair(size) for _, size in self._tries]) / (np.abs(turned).sum(axis=(1, 2)) + 1e-6)
+        # Rolled so that shifts either way lie side by side.
+        rolled = np.roll(turned, (-_FARTHEST, -_FARTHEST), axis=(1, 2))
+        even = np.concatenate([rolled, np.zeros_like(rolled[: len(rolled) % 2])])
+        self._twos = [_two(even[index : index + 2]) for index in range(0, len(even), 2)]
 
     def find(self, field: Field, enough: float = 0.0) -> Place:
         """The best place in a frame's field; there is always one, and its `match` says how good it is.
@@ -144,38 +67,46 @@ class Search(Match):
     def starts(self, field: Field) -> Iterator[Place]:
         """The best few of every turn and size, each looked at on the larger frame."""
         small = _halved(field)
-        canvas = np.zeros((_CANVAS, _CANVAS), np.complex64)
-        top, left = ((_CANVAS - side) // 2 for side in small.shape)
-        canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
-        found = np.fft.ifft2(np.fft.fft2(canvas)[None] * self._spectra).real
-        rows, columns = (_near(side) for side in small.shape)  # the part's middle lies in the frame
-        inside = found[:, rows][:, :, columns] * self._fair[:, None, None]
-        peaks = inside.reshape(len(inside), -1)
-        for index in np.argsort(-peaks.max(axis=1))[:_BEST]:
-            row, column = divmod(int(peaks[index].argmax()), len(columns))
-            # The small frame may not lie in the very middle of the canvas, nor its cells in the middle of two.
-            off = (middle_of(small.shape) + left + 1j * top) - middle_of(canvas.shape)
-            shift = _COARSE * (_signed(columns[column]) + 1j * _signed(rows[row]) - off)
+        down, right = (side // 2 for side in small.shape)  # the part's middle lies in the frame
+        found = self._agreeing(small, down, right)
+        best = found.reshape(len(found), -1).max(axis=1)[: len(self._tries)] * self._fair
+        # The small frame may not lie in the very middle of the canvas, nor its cells in the middle of two.
+        top, left = _corner(small.shape)
+        off = middle_of(small.shape) + complex(left, top) - middle_of((_CANVAS, _CANVAS))
+        for index in np.argsort(-best)[:_BEST]:
+            row, column = divmod(int(found[index].argmax()), 2 * right + 1)
+            shift = _COARSE * (complex(column - right, row - down) - off)
             turn, size = self._tries[index]
-            start = Place(float(peaks[index].max()), turn, size, complex(shift))
-            yield self.settled(field, start, (_FIRST,))
+            yield self.settled(field, Place(float(best[index]), turn, size, shift), (_FIRST,))
+
+    def _agreeing(self, small: Field, down: int, right: int) -> NDArray[np.float32]:
+        """(tries, 2 down + 1, 2 right + 1): how far directions agree, for each shift so far either way.
+
+        A real sum for each shift of each try: so two tries are one complex transform.
+        """
+        canvas = np.zeros((_CANVAS, _CANVAS), np.complex64)
+        top, left = _corner(small.shape)
+        canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
+        across, along = (spectrum_of(plane.astype(np.complex64)) for plane in planes_of(canvas))
+        rows, columns = (slice(_FARTHEST - far, _FARTHEST + far + 1) for far in (down, right))
+        found = np.empty((len(self._twos), 2, 2 * down + 1, 2 * right + 1), np.float32)
+        for place, (first, second) in zip(found, self._twos, strict=True):
+            both = across * first
+            both += along * second
+            place[:] = np.moveaxis(sums_of(both)[rows, columns], 2, 0)
+        return found.reshape(-1, *found.shape[2:])
 
 
-def _fair(size: float) -> float:
-    """What makes matches of different sizes comparable.
-
-    Edges are lines of one width w in every frame, so those of a part of that size are w / size wide for the template's
-    w: two Gaussian profiles of one height overlap by w / sqrt(1 + size^2), and small sizes would win.
-    """
-    return float(np.sqrt((1 + size**2) / 2))
+def _two(turned: NDArray[np.complex64]) -> tuple[Field, Field]:
+    """Kernels of both planes, (h, w) each, of two tries, (2, h, w): sums of the second come out imaginary."""
+    planes = (plane[0] - 1j * plane[1] for plane in (turned.real, turned.imag))
+    across, along = (kernel_of(np.asarray(plane, np.complex64)) for plane in planes)
+    return across, along
 
 
-def _between(values: NDArray[np.float32], highest: int) -> float:
-    """How far the top of the parabola through the highest value and its neighbours lies beside it, -1/2 to 1/2."""
-    if not 0 < highest < len(values) - 1:
-        return 0.0
-    before, here, after = (float(value) for value in values[highest - 1 : highest + 2])
-    return (after - before) / max(2 * (2 * here - before - after), 1e-9)
+def _corner(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Top and left of a small frame about the middle of the canvas."""
+    return (_CANVAS - shape[0]) // 2, (_CANVAS - shape[1]) // 2
 
 
 def _sizes(low: float, high: float) -> list[float]:
@@ -194,28 +125,11 @@ def _turned_on_canvas(template: Field, turn_rad: float, size: float) -> Field:
     """The template about the middle of the canvas."""
     back = np.exp(-1j * turn_rad) / size
     start = middle_of(template.shape) - back * middle_of((_CANVAS, _CANVAS))
-    return np.asarray(
-        _warped(template, matrix_of(back, start), (_CANVAS, _CANVAS)) * np.exp(1j * turn_rad), np.complex64
-    )
-
-
-def _warped(field: Field, matrix: NDArray[np.float64], shape: tuple[int, ...]) -> Field:
-    pair = np.ascontiguousarray(field).view(np.float32).reshape(*field.shape, 2)
-    return np.ascontiguousarray(warp(pair, matrix, shape, 0), np.float32).view(np.complex64)[..., 0]
+    turned = laid(planes_of(template), matrix_of(back, start), (_CANVAS, _CANVAS))
+    return np.asarray(turned * np.exp(1j * turn_rad), np.complex64)
 
 
 def _halved(field: Field) -> Field:
     height, width = (max(1, side // _COARSE) for side in field.shape)
-    pair = np.ascontiguousarray(field).view(np.float32).reshape(*field.shape, 2)
-    small = np.ascontiguousarray(cv2.resize(pair, (width, height), interpolation=cv2.INTER_AREA))
-    return small.view(np.complex64)[..., 0]
-
-
-def _near(side: int) -> NDArray[np.intp]:
-    """Places of the canvas at most half a side from 0, either way."""
-    half = side // 2
-    return np.concatenate([np.arange(half + 1), np.arange(_CANVAS - half, _CANVAS)])
-
-
-def _signed(place: np.intp) -> int:
-    return int(place) if place <= _CANVAS // 2 else int(place) - _CANVAS
+    pair = pair_of(np.ascontiguousarray(field))
+    return complex_of(np.ascontiguousarray(cv2.resize(pair, (width, height), interpolation=cv2.INTER_AREA)))

@@ -139,8 +139,9 @@ class State(Frozen):
         update = {"on_probation": False, **_NO_STARTS}
         return self.model_copy(update=update).noted("committed", self.active, now, why)
 
-    def given_up(self, now: datetime, why: str) -> Self:
-        """The version on probation has failed: the one before it is in force, and this one is not tried again."""
+    def given_up(self, now: datetime, why: str, *, is_final: bool = True) -> Self:
+        """The version on probation has failed: the one before it is in force, and this one is not tried again, unless
+        what failed may pass (`is_final`)."""
         if self.active is None or not self.on_probation:
             return self
         update = {
@@ -149,7 +150,7 @@ class State(Frozen):
             "because": None,
             "shadow": self._shadow_beside(self.previous),
             "on_probation": False,
-            "failed": {**self.failed, self.active: why},
+            "failed": {**self.failed, self.active: why} if is_final else self.failed,
             **_NO_STARTS,
         }
         return self.model_copy(update=update).noted("rolled_back", self.active, now, why)

@@ -1,6 +1,6 @@
 """The versions of a model on one machine, and which of them is in force.
 
-    STORE/versions/<digest>/   bundles, immutable but for their signature
+    STORE/versions/<digest>/   bundles, immutable but for their signature (models/versions.py)
     STORE/state.json           which version is active, which was before it, and the history (models/state.py)
     STORE/state.copy.json      the same (models/record.py)
 
@@ -11,21 +11,19 @@ the state before the change or the one after it. Writers take a lock; readers ne
 import contextlib
 import fcntl
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from models.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
+from models.bundle import Bundle, open_bundle
 from models.errors import BundleError
-from models.files import TEMPORARY_PREFIX, hand_over, make_folder, remove_folder, whole_folder, write_whole
+from models.files import TEMPORARY_PREFIX, hand_over, make_folder
 from models.gate import Gate
-from models.manifest import Manifest, parse_manifest
+from models.manifest import Manifest
 from models.record import Record
 from models.state import State, Step
+from models.versions import Versions
 
 __all__ = ["State", "Store"]
-
-_SPARE_BYTES = 64 << 20  # that a new version must leave free
 
 
 class Store:
@@ -36,6 +34,7 @@ class Store:
 
     def __init__(self, root: Path, gate: Gate | None = None) -> None:
         self.root, self.gate, self.record = root, gate or Gate(), Record(root)
+        self._versions = Versions(root, self.gate)
 
     def add(self, source: Path) -> Bundle:
         """Copies a bundle in and verifies the copy. Adding a version twice changes nothing but its signature;
@@ -47,17 +46,9 @@ class Store:
         bundle = open_bundle(source)
         self.gate.take_in(bundle)
         with self._locked():
-            target = self._folder(bundle.digest)
-            if (stored := _whole_or_none(target)) is not None:
-                self._sign(stored, bundle)
-                return self.open(bundle.digest)
-            if target.exists():
-                remove_folder(target)
-            self._refuse_full(bundle)
-            with whole_folder(target) as copy:
-                _copy(bundle, copy)
-                self.gate.take_in(_refuse_other(open_bundle(copy), bundle.digest))
-        self.note("staged", bundle.digest)
+            is_new = self._versions.take(bundle)
+        if is_new:
+            self.note("staged", bundle.digest)
         return self.open(bundle.digest)
 
     def activate(self, digest: str, because: str | None = None, *, on_probation: bool = False) -> Bundle:
@@ -67,7 +58,7 @@ class Store:
         old version stays in force.
         """
         with self._locked():
-            bundle = _whole(self._folder(self.find(digest)))
+            bundle = self._versions.open(self.find(digest))
             self.admit(bundle, because)
             self._change(
                 lambda state: state.activated(bundle.digest, self.gate.now(), because, on_probation=on_probation)
@@ -77,7 +68,7 @@ class Store:
     def hold(self, digest: str, because: str | None = None) -> Bundle:
         """The same of a version that waits until the line stops; then `release` puts it in force."""
         with self._locked():
-            bundle = _whole(self._folder(self.find(digest)))
+            bundle = self._versions.open(self.find(digest))
             self.admit(bundle, because)
             self._change(lambda state: state.held(bundle.digest, self.gate.now(), because))
         return bundle
@@ -99,7 +90,7 @@ class Store:
         Raises BundleError when it is damaged, not trusted, for another product, or active itself.
         """
         with self._locked():
-            bundle = _whole(self._folder(self.find(digest)))
+            bundle = self._versions.open(self.find(digest))
             self.gate.put_in_force(bundle, self._active_manifest(), "it only looks on")
             self._change(lambda state: state.shadowed(bundle.digest, self.gate.now()))
         return bundle
@@ -130,15 +121,17 @@ class Store:
         """The version on probation has proved itself. Nothing happens where it is another's turn by now."""
         self._settle(digest, lambda state: state.committed(self.gate.now(), why))
 
-    def give_up(self, digest: str, why: str) -> None:
+    def give_up(self, digest: str, why: str, *, is_final: bool = True) -> None:
         """The version on probation has failed: the one before it is in force again. Else as `commit`.
+
+        `is_final`: it would fail again, and is not taken again. One that was damaged on this disk is, once it is whole.
 
         Raises BundleError where the one before it is damaged or not signed; then the state stays.
         """
 
         def back(state: State) -> State:
             self.open(state.previous or digest)
-            return state.given_up(self.gate.now(), why)
+            return state.given_up(self.gate.now(), why, is_final=is_final)
 
         self._settle(digest, back)
 
@@ -176,7 +169,7 @@ class Store:
 
     def open(self, digest: str) -> Bundle:
         """A stored version, verified. Raises BundleError when it is absent, damaged, another one or not signed."""
-        bundle = _whole(self._folder(digest))
+        bundle = self._versions.open(digest)
         self.gate.verify(bundle)
         return bundle
 
@@ -186,44 +179,17 @@ class Store:
 
     def versions(self) -> list[str]:
         """Digests of all stored versions, sorted."""
-        folder = self.root / "versions"
-        return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+        return self._versions.digests()
 
     def find(self, start: str) -> str:
         """The one stored version whose digest starts with `start`."""
-        found = [digest for digest in self.versions() if start and digest.startswith(start)]
-        if len(found) != 1:
-            what = "no version" if not found else f"{len(found)} versions"
-            raise BundleError(f"{self.root}: {what} starting with {start!r}; see `mekiki-deploy status`")
-        return found[0]
+        return self._versions.find(start)
 
     def _active_manifest(self) -> Manifest | None:
         """As far as it can be read: a damaged version must not keep out the one that mends it."""
         with contextlib.suppress(BundleError, OSError):
-            path = self._folder(self.state().active or "none") / MANIFEST
-            return parse_manifest(path.read_bytes(), str(path))
+            return self._versions.manifest(self.state().active or "none")
         return None
-
-    def _sign(self, stored: Bundle, bundle: Bundle) -> None:
-        """The signature that comes with a version takes the place of the one that it had, if it is as good."""
-        new, old = bundle.path / SIGNATURE, stored.path / SIGNATURE
-        if not new.is_file() or (old.is_file() and new.read_bytes() == old.read_bytes()):
-            return
-        with tempfile.TemporaryDirectory(dir=stored.path.parent, prefix=TEMPORARY_PREFIX) as folder:
-            staged = Path(shutil.copyfile(new, Path(folder) / SIGNATURE))
-            self.gate.verify(stored, staged)
-            write_whole(old, staged.read_bytes(), staging=Path(folder))
-
-    def _refuse_full(self, bundle: Bundle) -> None:
-        free = shutil.disk_usage(self.root).free
-        if bundle.bytes + _SPARE_BYTES > free:
-            raise BundleError(
-                f"{self.root}: {free >> 20} MB free, {bundle.path} takes {bundle.bytes >> 20} MB and "
-                f"{_SPARE_BYTES >> 20} MB must stay free; free space, then push again"
-            )
-
-    def _folder(self, digest: str) -> Path:
-        return self.root / "versions" / digest
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -236,30 +202,3 @@ class Store:
                 for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
             yield
-
-
-def _copy(bundle: Bundle, to: Path) -> None:
-    """What the manifest names, the signature and nothing else; modes of a read-only medium stay behind."""
-    signature = [SIGNATURE] if (bundle.path / SIGNATURE).is_file() else []
-    for name in (MANIFEST, *signature, *bundle.manifest.files):
-        (to / name).parent.mkdir(exist_ok=True)
-        shutil.copyfile(bundle.path / name, to / name)
-
-
-def _whole(folder: Path) -> Bundle:
-    """The version that the folder is named after."""
-    return _refuse_other(open_bundle(folder), folder.name)
-
-
-def _whole_or_none(folder: Path) -> Bundle | None:
-    with contextlib.suppress(BundleError):
-        return _whole(folder)
-    return None
-
-
-def _refuse_other(bundle: Bundle, digest: str) -> Bundle:
-    if bundle.digest != digest:
-        raise BundleError(
-            f"{bundle.path}: holds version {bundle.digest[:12]}, not {digest[:12]}; push the bundle again"
-        )
-    return bundle

@@ -4,6 +4,7 @@
 """
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.edges import SIDE, Field, edges_of
 from models.errors import BundleError
 from models.manifest import USUAL_SHARE, Pose
+from models.match import Match, Place, seen_at
 from models.prediction import Image
-from models.search import SIDE, Field, Match, Place, Search, edges_of, seen_at
+from models.search import Search
 from models.warp import cells_to_pixels, matrix_of, middle_of, warp
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
 UPRIGHT: Final = "upright.npz"  # the file of a bundle
 FILL: Final = 128  # grey, of what is not the part
 Mask = NDArray[np.uint8]  # (H, W), 1 on the part
+_STRIPS = 8  # in which a part is laid
 _DOUBTFUL = 1.5  # times the least match: good images match better, so less is worth another look
 _LOOKED_AT = 32  # rows and columns in which it is seen how much of a part lies in the frame
 _LEAST_CELLS, _MOST_CELLS = 4, 220
@@ -51,6 +55,16 @@ class View:
         return np.asarray(within[0] & within[1], np.float32)
 
 
+class _Strip:
+    """A few columns of a view, as far as there is anything of the part."""
+
+    def __init__(self, rows: slice, columns: slice, mask: Mask) -> None:
+        self.rows, self.columns = rows, columns
+        # What a view keeps of each byte, and what lies beside the part; as bits, that takes a tenth of the time.
+        self.kept = np.repeat(np.where(mask == 0, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+        self.fill = np.asarray(~self.kept & FILL, np.uint8)
+
+
 class Upright:
     """Frames in, upright parts out."""
 
@@ -58,19 +72,30 @@ class Upright:
         """`mask` has the pixels of a view; the template covers it. Less of either least, and there is no part."""
         self.mask, self._least_share = mask, least_share
         self._search, self._least = search, least_match
-        # What a view keeps of each byte, and what lies beside the part; as bits, that takes a tenth of the time.
-        self._kept = np.repeat(np.where(mask == 0, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
-        self._fill = np.asarray(~self._kept & FILL, np.uint8)
+        self._strips = [_Strip(*place, mask[place]) for place in _strips_of(mask)]
 
     def view(self, frame: Image, *, alone: bool = True) -> View:
         """Of a frame, uint8 (H, W, 3) BGR, which is read and never written; `alone`, without what lies beside it."""
         place = self._search.find(edges_of(frame), _DOUBTFUL * self._least)
         to_frame = self._to_frame(place, frame)
-        image = np.asarray(warp(frame, to_frame, self.mask.shape, FILL), np.uint8)
-        if alone:
-            image = np.asarray(cv2.bitwise_or(cv2.bitwise_and(image, self._kept), self._fill), np.uint8)
+        image = (
+            self._alone(frame, to_frame)
+            if alone
+            else np.asarray(warp(frame, to_frame, self.mask.shape, FILL), np.uint8)
+        )
         view = View(image, to_frame, None)
         return replace(view, lost=self._complaint(place, view, frame))
+
+    def _alone(self, frame: Image, to_frame: NDArray[np.float64]) -> Image:
+        """The part; no more of the frame is laid than it fills."""
+        image = np.full((*self.mask.shape, 3), FILL, np.uint8)
+        frame = np.ascontiguousarray(frame)  # else OpenCV would copy it for each strip
+        for strip in self._strips:
+            matrix = to_frame.copy()
+            matrix[:, 2] += to_frame[:, :2] @ (strip.columns.start, strip.rows.start)
+            laid = warp(frame, matrix, strip.kept.shape, FILL)
+            image[strip.rows, strip.columns] = cv2.bitwise_or(cv2.bitwise_and(laid, strip.kept), strip.fill)
+        return image
 
     def _complaint(self, place: Place, view: View, frame: Image) -> str | None:
         if not place.match >= self._least:
@@ -89,6 +114,17 @@ class Upright:
         cell_px = max(frame.shape[:2]) / SIDE
         arm = place.size * np.exp(1j * place.turn_rad) * cell_px * self._search.template.shape[1] / self.mask.shape[1]
         return matrix_of(arm, middle_of(frame.shape) + cell_px * place.shift - arm * middle_of(self.mask.shape))
+
+
+def _strips_of(mask: Mask) -> list[tuple[slice, slice]]:
+    """Rows and columns of each that has anything of the part."""
+    edges = np.linspace(0, mask.shape[1], _STRIPS + 1).astype(int).tolist()
+    found = []
+    for left, right in itertools.pairwise(edges):
+        rows = np.flatnonzero(mask[:, left:right].any(axis=1))
+        if len(rows):
+            found.append((slice(int(rows[0]), int(rows[-1]) + 1), slice(left, right)))
+    return found
 
 
 def on_frame(heat: NDArray[np.float32], view: View, frame_shape: tuple[int, ...]) -> NDArray[np.float32]:

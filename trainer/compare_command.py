@@ -1,11 +1,10 @@
 """`mekiki-train compare`: which model, how sure, and what happens when the line changes."""
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.command import DONE, positive_int, sub_parser
+from models.command import DONE, positive_int, say, sub_parser
 from models.errors import ConfigError
 from trainer.arguments import seconds, seed, strength
 
@@ -98,7 +97,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from trainer.study.compare import STUDY, compare
     from trainer.study.words import in_words
 
-    study, report = compare(options_of(arguments), partial(print, flush=True))
+    study, report = compare(options_of(arguments), say)
     print(f"\n{in_words(study)}\nstudy: {arguments.out / STUDY}\nreport: {report}")
     return DONE
 

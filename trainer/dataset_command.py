@@ -2,17 +2,15 @@
 
 import argparse
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.command import DONE, Parser, sub_parser
+from models.command import DONE, Parser, say, sub_parser
 from models.errors import ConfigError
 from trainer.arguments import share, whole
 
 _PROG = "mekiki-train dataset"
 _Run = Callable[[argparse.Namespace], int]
-_say = partial(print, flush=True)
 
 
 def add_dataset(subs: Any) -> None:
@@ -185,7 +183,7 @@ def _snapshot(arguments: argparse.Namespace) -> int:
         TypeAdapter(SnapshotName | None).validate_python(arguments.name)
     except ValidationError as error:
         raise ConfigError(f"--name {arguments.name!r:.70}: {first_error(error)}") from error
-    make_snapshot(_store(arguments), wanted_of(arguments, name=arguments.name), _say)
+    make_snapshot(_store(arguments), wanted_of(arguments, name=arguments.name), say)
     return DONE
 
 

@@ -2,13 +2,12 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Set
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from models.command import DONE, Parser, positive_int, product, sub_parser
+from models.command import DONE, Parser, say, sub_parser
 from models.errors import ConfigError
-from trainer.arguments import length_px, precisions, seconds, seed, side_px
+from trainer.fit_arguments import add_arguments
 from trainer.options import Common, DetectionOptions, FitOptions, SupervisedOptions
 
 EXAMPLE = "mekiki-train fit --family anomaly --data screws/ --out screws.bundle"
@@ -41,149 +40,7 @@ _TAKEN_BY = {
 
 def add_fit(subs: object) -> None:
     """`mekiki-train fit` with the arguments of every family."""
-    _add_arguments(sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE))
-
-
-def _add_arguments(fit: Parser) -> None:
-    fit.add_argument(
-        "--family",
-        required=True,
-        choices=list(_FAMILIES),
-        help="anomaly: from good images; detection: from boxes; classification: from good and bad images; "
-        "segmentation: from masks",
-    )
-    fit.add_argument(
-        "--data",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="MVTec AD layout, or good/ and a folder per defect; detection also takes COCO, VOC and YOLO",
-    )
-    fit.add_argument(
-        "--out", required=True, type=Path, metavar="BUNDLE", help="folder to make; pictures go to BUNDLE.report"
-    )
-    models = [model for names, _ in _FAMILIES.values() for model in names]
-    fit.add_argument("--model", choices=models, help="which model of the family (its first one)")
-    fit.add_argument(
-        "--weights", type=Path, metavar="FILE", help=".pth or .safetensors; else cache, hub, starter, untrained"
-    )
-    fit.add_argument("--allow-hub", action="store_true", help="download weights if nothing local has them")
-    fit.add_argument(
-        "--image-size", type=side_px, metavar="PX", help="longer side the network sees (chosen from the data)"
-    )
-    fit.add_argument(
-        "--policy", default="auto", choices=["auto", "recall_1", "normal_quantile"], help="how the threshold is put"
-    )
-    fit.add_argument(
-        "--compatible",
-        type=product,
-        metavar="PRODUCT",
-        help="what the bundle is for; a box keeps to the product it has",
-    )
-    fit.add_argument("--limit", type=positive_int, metavar="N", help="learn from the first N good images by name")
-    fit.add_argument(
-        "--also",
-        type=precisions,
-        default=(),
-        metavar="LIST",
-        help="further precisions for the same bundle, each with its own threshold, as int8,bf16,f16; the box takes the "
-        "fastest that it proves",
-    )
-    fit.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same bundle (%(default)s)")
-    _add_shared(fit.add_argument_group("for some of the families"))
-    _add_anomaly(fit.add_argument_group("for --family anomaly"))
-    _add_detection(fit.add_argument_group("for --family detection"))
-
-
-def _add_shared(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--backbone",
-        default=argparse.SUPPRESS,
-        help="all but detection: any timm model, for anomaly and segmentation a CNN (resnet18)",
-    )
-    group.add_argument(
-        "--steps",
-        type=positive_int,
-        default=argparse.SUPPRESS,
-        metavar="N",
-        help="classification (160), segmentation (200), detection at most (1500, with a GPU 2000), anomaly by the "
-        "model: stfpm, supersimplenet, draem (150)",
-    )
-    group.add_argument(
-        "--batch",
-        type=positive_int,
-        default=argparse.SUPPRESS,
-        metavar="N",
-        help="pictures a step: classification, segmentation (8), detection (4, with a GPU 16), anomaly as steps (4)",
-    )
-
-
-def _add_anomaly(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--cycle-time",
-        dest="cycle_time_s",
-        type=seconds,
-        default=argparse.SUPPRESS,
-        metavar="S",
-        help="seconds for each part on this machine (1.0); patchcore",
-    )
-    group.add_argument(
-        "--bank", type=positive_int, default=argparse.SUPPRESS, metavar="N", help="vectors to keep (10000); patchcore"
-    )
-    group.add_argument(
-        "--feature-width",
-        type=positive_int,
-        default=argparse.SUPPRESS,
-        metavar="N",
-        help="numbers to keep of each patch, those in which good ones differ most (all); patchcore",
-    )
-    group.add_argument(
-        "--precision",
-        default=argparse.SUPPRESS,
-        choices=["f32", "bf16"],
-        help="what the box computes with (f32); bf16 is nearly twice as fast, on CPUs that have it; patchcore",
-    )
-    group.add_argument(
-        "--augment",
-        default=argparse.SUPPRESS,
-        choices=["auto", "on", "off"],
-        help="turned views to learn from (auto: if poses vary)",
-    )
-    group.add_argument(
-        "--upright",
-        default=argparse.SUPPRESS,
-        choices=["auto", "on", "off"],
-        help="find the part and look at it upright, and at nothing beside it (auto: if poses vary)",
-    )
-
-
-def _add_detection(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--merge",
-        dest="merge_px",
-        type=length_px,
-        default=argparse.SUPPRESS,
-        metavar="PX",
-        help="parts of a mask nearer than that are one box (2%% of the longer side)",
-    )
-    group.add_argument(
-        "--one-class",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="all boxes are a `defect`: easier to learn where kinds are rare or alike",
-    )
-
-
-def _refuse_untaken(chosen: dict[str, object]) -> None:
-    """Raises ConfigError for an argument that this model of family anomaly does not read."""
-    model = str(chosen.get("model", "patchcore"))
-    for name, takers in _TAKEN_BY.items():
-        if chosen.get(name) not in (None, False) and model not in takers:
-            raise ConfigError(f"--{_flag(name)}: --model {model} has none, {', '.join(takers)} do; remove it")
-
-
-def _flag(name: str) -> str:
-    return name.removesuffix("_s").removesuffix("_px").replace("_", "-")
+    add_arguments(sub_parser(subs, "fit", _fit, "Learn from images, measure, and write a bundle.", EXAMPLE), families())
 
 
 def families() -> dict[str, tuple[str, ...]]:
@@ -197,7 +54,7 @@ def options_of(family: str, given: Mapping[str, str | float | bool], *, data: Pa
     Raises ConfigError for an option that the family has not, or a value that its flag refuses.
     """
     parser = _Refusing(prog="fit")
-    _add_arguments(parser)
+    add_arguments(parser, families())
     flags = {flag[2:].replace("-", "_"): action for action in parser._actions for flag in action.option_strings[-1:]}
     argv = [f"--family={family}", f"--data={data}", f"--out={out}"]
     for name, value in given.items():
@@ -251,7 +108,7 @@ def _argument(action: argparse.Action, name: str, value: str | float | bool) -> 
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    run_fit(_options(arguments), partial(print, flush=True))
+    run_fit(_options(arguments), say)
     return DONE
 
 
@@ -279,3 +136,15 @@ def _refuse_strange(names: Set[str]) -> None:
     for name in sorted(names):
         if takers := [family for family, (_, own) in _FAMILIES.items() if name in own]:
             raise ConfigError(f"--{_flag(name)}: belongs to --family {' or '.join(takers)}; remove it")
+
+
+def _refuse_untaken(chosen: dict[str, object]) -> None:
+    """Raises ConfigError for an argument that this model of family anomaly does not read."""
+    model = str(chosen.get("model", "patchcore"))
+    for name, takers in _TAKEN_BY.items():
+        if chosen.get(name) not in (None, False) and model not in takers:
+            raise ConfigError(f"--{_flag(name)}: --model {model} has none, {', '.join(takers)} do; remove it")
+
+
+def _flag(name: str) -> str:
+    return name.removesuffix("_s").removesuffix("_px").replace("_", "-")

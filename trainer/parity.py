@@ -16,25 +16,28 @@ from models.scoring import judge
 
 MAX_RELATIVE = 1e-3
 MAX_ROUNDED = 2e-2  # at bf16, whose numbers have eight binary digits
-# Of int8 it is written down alone: how well it decides was asked when it was made, by `trainer/quantize.py`.
 _MOST: Final[dict[Precision, float]] = {"f32": MAX_RELATIVE, "f16": 5e-3, "bf16": MAX_ROUNDED, "int8": math.inf}
 
 
-def check_parity(
+def check_parity(  # noqa: PLR0913 - both sides, and by what they are judged
     images: Sequence[Image],
     torch_score: Callable[[Image], float],
     runner: Runner,
     ng_at_or_above: float,
     least: float = 1e-9,
+    *,
+    judged: bool = False,
 ) -> Parity:
     """Scores images of native resolution both ways.
 
     A score of torch's below `least` counts as that: of a probability of a millionth nobody needs three digits.
     Raises ModelError when a label flips or a score is off by more than 1e-3 of torch's. At bf16 a score may be off by
-    2e-2, at f16 by 5e-3, at int8 by anything, and a label flips where the threshold lies between the two: it was put
-    where scores at that precision wanted it.
+    2e-2, at f16 by 5e-3, and a label flips where the threshold lies between the two: it was put where scores at that
+    precision wanted it. Below f32, where its decisions were `judged`, it is written down
+    alone (`trainer/quantize.py`).
     """
-    is_rounded, most = runner.precision != "f32", _MOST[runner.precision]
+    is_rounded = runner.precision != "f32"
+    most = math.inf if judged and is_rounded else _MOST[runner.precision]
     pairs = [(torch_score(image), runner.predict(image).score) for image in images]
     # np.max passes NaN on, where max() would drop it.
     worst = float(np.max([abs(got - want) / max(abs(want), least) for want, got in pairs]))

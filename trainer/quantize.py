@@ -22,7 +22,7 @@ import numpy as np
 from models.errors import ModelError
 from models.files import sha256_of
 from models.images import read_image
-from models.manifest import Decision, Preprocess, Quantization, Sha256
+from models.manifest import Decision, Precision, Preprocess, Quantization, Sha256
 from models.prediction import Image
 from models.scoring import judge
 from trainer.evaluate import figures
@@ -89,6 +89,13 @@ def holds(before: Decision, after: Decision) -> bool:
     if before.auc is None or before.recall is None or after.auc is None or after.recall is None:
         return before == after
     return after.auc >= before.auc - MOST_AUC and after.recall >= before.recall - MOST_RECALL
+
+
+def decides(precision: Precision, before: Decision, after: Decision, say: Say) -> bool:
+    """Whether a graph that only computes at another precision does it well enough, which is said."""
+    if not (is_held := holds(before, after)):
+        say(f"WARNING: {precision} is left out, as it decides worse: {_words(before, after)}")
+    return is_held
 
 
 def quantized(

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.bundle import MODEL_XML
+from models.errors import ModelError
 from models.manifest import BoxParity, Decision, Decoder, Parity, Precision, Quantization, Threshold
 from models.precision import refuse_unable
 from models.runner import Runner
 from models.variant import arithmetic_of
 from trainer.evaluate import Scored
 from trainer.export import VariantRecipe, save_ir
-from trainer.quantize import Calibration, Say, Tried, decision_of, quantized
+from trainer.quantize import Calibration, Say, Tried, decides, decision_of, quantized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +32,24 @@ def refuse_unable_here(precisions: Sequence[Precision]) -> None:
         refuse_unable("CPU", arithmetic_of(precision))
 
 
-def proven(
+def proven(  # noqa: PLR0913, PLR0917
     graph: ov.Model,
     precision: Precision,
     run: Callable[[Path], Runner],
     prove: Callable[[Runner], Proof],
+    say: Say,
     quantization: Quantization | None = None,
-) -> VariantRecipe:
-    """The variant with the threshold and parity that `prove` finds on its IR, which `run` runs."""
-    with saved(graph) as path:
-        threshold, parity = prove(run(path))
+) -> VariantRecipe | None:
+    """The variant with the threshold and parity that `prove` finds on its IR, which `run` runs.
+
+    None, which is said, where that fails: the fit stands without it.
+    """
+    try:
+        with saved(graph) as path:
+            threshold, parity = prove(run(path))
+    except ModelError as error:
+        say(f"WARNING: {precision} is left out: {error}")
+        return None
     return VariantRecipe(graph, precision, threshold, parity, quantization=quantization)
 
 
@@ -65,44 +74,37 @@ def variants_of(  # noqa: PLR0913, PLR0917
 
     `score` runs the calibration split, which holds good images and defects; `prove` puts the threshold on its scores.
     """
-    found = (_variant(name, graph, decoder, calibration, score, prove, at(name, say)) for name in precisions)
-    return [one for one in found if one is not None]
+    if not precisions:
+        return []
 
-
-def _variant(  # noqa: PLR0913, PLR0917
-    precision: Precision,
-    graph: ov.Model,
-    decoder: Decoder,
-    calibration: Callable[[], Calibration],
-    score: Callable[[Runner], list[Scored]],
-    prove: Callable[[Runner, list[Scored], Say], Proof],
-    say: Say,
-) -> VariantRecipe | None:
-    made = _quantized(graph, decoder, calibration(), score, say) if precision == "int8" else (graph, None)
-    if made is None:
-        return None
-    return proven(
-        made[0],
-        precision,
-        lambda path: Runner(path, decoder, precision),
-        lambda runner: prove(runner, score(runner), say),
-        made[1],
-    )
-
-
-def at(precision: Precision, say: Say) -> Say:
-    """Says of which precision it speaks."""
-    return lambda text: say(f"{precision}: {text.removeprefix(f'{precision}: ')}")
-
-
-def _quantized(
-    graph: ov.Model, decoder: Decoder, calibration: Calibration, score: Callable[[Runner], list[Scored]], say: Say
-) -> tuple[ov.Model, Quantization] | None:
     def decision(one: ov.Model, precision: Precision) -> Decision:
         with saved(one) as path:
             scored = score(Runner(path, decoder, precision))
         good, bad = ([item.score for item in scored if (item.label == "good") is flag] for flag in (True, False))
         return decision_of(good, bad)
 
+    def variant(precision: Precision, say: Say) -> VariantRecipe | None:
+        made: tuple[ov.Model, Quantization | None] | None
+        if precision == "int8":
+            made = quantized(graph, calibration(), lambda one: Tried(one, decision(one, "int8")), before, say)
+        else:
+            made = (graph, None) if decides(precision, before, decision(graph, precision), say) else None
+        if made is None:
+            return None
+        return proven(
+            made[0],
+            precision,
+            lambda path: Runner(path, decoder, precision),
+            lambda runner: prove(runner, score(runner), say),
+            say,
+            made[1],
+        )
+
     before = decision(graph, "f32")
-    return quantized(graph, calibration, lambda one: Tried(one, decision(one, "int8")), before, say)
+    found = (variant(name, at(name, say)) for name in precisions)
+    return [one for one in found if one is not None]
+
+
+def at(precision: Precision, say: Say) -> Say:
+    """Says of which precision it speaks."""
+    return lambda text: say(f"{precision}: {text.removeprefix(f'{precision}: ')}")

@@ -15,8 +15,8 @@ import numpy as np
 from edge.cameras import Camera
 from edge.cameras.messages import Link, Measured, Opened, Picture, Setup, clip
 from edge.cameras.ring import Field, Ring, same_picture
-from models import health
 from models.errors import CameraError, DatasetError
+from models.measure import measure
 from models.prediction import Image
 
 _IDLE_S: Final = 0.02  # between two looks at the counters when no wake came
@@ -191,7 +191,7 @@ class Reader:
         if image is not None and is_measured:
             if self.ring.lent == 1:  # the daemon has waited for this one: give it the core that we woke it on
                 time.sleep(_STEP_ASIDE_S)
-            self._link.send(Measured(health.measure(image)))  # nobody but us may write to the slot
+            self._link.send(Measured(measure(image)))  # nobody but us may write to the slot
         self.beat()
 
     def hold(self, slots: Iterable[int]) -> None:

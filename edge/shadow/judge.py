@@ -9,9 +9,9 @@ from edge.cameras.ring import Ring
 from edge.inspector import Inspector
 from edge.model import Model, check, warm
 from edge.parts import Judged, Part
-from edge.pictures import jpeg
 from edge.qualified import cache_of, qualified
-from edge.shadow.messages import Asked, Failed, Ready, Said, Setup, put, receive, send
+from edge.shadow.drawing import Found, draw, unpacked
+from edge.shadow.messages import Asked, Draw, Drawn, Failed, Ready, Said, Setup, put, receive, send, taken
 from models.errors import MekikiError, ModelError
 from models.gate import Gate
 from models.prediction import Image
@@ -34,19 +34,23 @@ def serve(ring: Ring, link: "Connection[Any, Any]") -> None:
         return
     inspector = Inspector(setup.epoch)
     send(link, Ready(expected_s=model.pace.expected_s))
-    while isinstance(asked := receive(link), Asked):
-        image = ring.image(0, asked.height_px, asked.width_px)
-        judged = judge(inspector, model, asked, image)
-        differs = judged.verdict.outcome != asked.verdict.outcome
-        picture = jpeg(image, judged.prediction, judged.verdict.threshold) if differs else b""
-        send(link, Said(verdict=judged.verdict, picture_bytes=put(ring, picture)))
+    message = receive(link)
+    while isinstance(message, Asked):
+        image = ring.image(0, message.height_px, message.width_px)
+        judged = judge(inspector, model, message, image)
+        send(link, Said(verdict=judged.verdict))
+        asked, message = message, receive(link)
+        if isinstance(message, Draw):
+            send(link, _drawn(ring, asked, judged, image, message.found_bytes))
+            message = receive(link)
 
 
-def _candidate(setup: Setup) -> Model:
-    """Verified, qualified, compiled and warm. Raises MekikiError."""
-    bundle = Store(setup.store, Gate(setup.trust)).open(setup.digest)
-    chosen = qualified(bundle, setup, setup.budget_s)
-    return warm(check(chosen, setup.device, setup.inference, cache_of(setup)), setup.inference, setup.sizes, lanes=1)
+def _drawn(ring: Ring, asked: Asked, judged: Judged, image: Image, found_bytes: int) -> Drawn:
+    active = Found(unpacked(taken(ring, found_bytes), image), asked.verdict.threshold)
+    pictures = draw(image, active, Found(judged.prediction, judged.verdict.threshold))
+    put(ring, b"".join(pictures))
+    frame, own, others = map(len, pictures)
+    return Drawn(frame_bytes=frame, active_bytes=own, candidate_bytes=others)
 
 
 def judge(inspector: Inspector, model: Model, asked: Asked, image: Image) -> Judged:

@@ -1,7 +1,7 @@
 """What the daemon and a candidate's process say to each other: JSON in packets of bytes, never pickle.
 
 Packets are short, so that none is ever half there: pictures lie in the memory that both share, the frame in its first
-slot, what the candidate shows in its second.
+slot. In its second lies what the active model found in it, and then what the candidate drew of both.
 """
 
 from multiprocessing.connection import Connection
@@ -61,15 +61,29 @@ class Asked(Frozen):
 
 
 class Said(Frozen):
-    """What the candidate says of it. Where its outcome is another one, its heatmap or boxes over the frame lie in the
-    shared memory as JPEG."""
+    """What the candidate says of it."""
 
     kind: Literal["said"] = "said"
     verdict: Verdict
-    picture_bytes: int = 0
 
 
-Message = Setup | Ready | Failed | Asked | Said
+class Draw(Frozen):
+    """The frame that was asked for last is to be kept: draw it. What the active model found in it lies there."""
+
+    kind: Literal["draw"] = "draw"
+    found_bytes: int
+
+
+class Drawn(Frozen):
+    """The pictures lie there, one behind the other; empty where there is nothing to show."""
+
+    kind: Literal["drawn"] = "drawn"
+    frame_bytes: int  # PNG
+    active_bytes: int  # JPEG of what each of the two found, over the frame
+    candidate_bytes: int
+
+
+Message = Setup | Ready | Failed | Asked | Said | Draw | Drawn
 SLOTS = 2
 _message: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 

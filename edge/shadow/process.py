@@ -5,24 +5,31 @@ import os
 import subprocess
 from collections.abc import Iterator
 from multiprocessing import Pipe
-from typing import NamedTuple
 
 from edge.cameras.ring import Ring
 from edge.child import death_of, spawn
-from edge.shadow.messages import SLOTS, Asked, Failed, Message, Ready, Said, Setup, receive, send, taken
+from edge.shadow.drawing import Pictures, packed
+from edge.shadow.messages import (
+    SLOTS,
+    Asked,
+    Draw,
+    Drawn,
+    Failed,
+    Message,
+    Ready,
+    Said,
+    Setup,
+    put,
+    receive,
+    send,
+    taken,
+)
 from models.errors import CameraError, ModelError
 from models.health import Health
-from models.prediction import Image
+from models.prediction import Image, Prediction
 from models.verdict import Verdict
 
 _DEATH_S = 0.5
-
-
-class Answer(NamedTuple):
-    """What the candidate says of a frame."""
-
-    verdict: Verdict
-    picture: bytes  # JPEG; empty where it agrees, or has nothing to show
 
 
 class ShadowProcess:
@@ -71,15 +78,29 @@ class ShadowProcess:
             self._ring.image(0, height_px, width_px)[:] = image
             send(self._link, Asked(verdict=verdict, height_px=height_px, width_px=width_px, health=health))
 
-    def answer(self, limit_s: float) -> Answer | None:
-        """None when it has not come in that time."""
+    def answer(self, limit_s: float) -> Verdict | None:
+        """What the candidate says of it. None when it has not come in that time."""
+        said = self._said(limit_s)
+        if said is None or isinstance(said, Said):
+            return None if said is None else said.verdict
+        raise ModelError(f"its process sent {said.kind!r}, an answer was wanted")
+
+    def draw(self, found: Prediction | None) -> None:
+        """Of the frame that it was asked for last, with what the active model found. They come by `pictures`."""
+        with self._alive():
+            send(self._link, Draw(found_bytes=put(self._ring, packed(found))))
+
+    def pictures(self, limit_s: float) -> Pictures | None:
+        """None when they have not come in that time."""
         said = self._said(limit_s)
         if said is None:
             return None
-        if not isinstance(said, Said):
-            raise ModelError(f"its process sent {said.kind!r}, an answer was wanted")
+        if not isinstance(said, Drawn):
+            raise ModelError(f"its process sent {said.kind!r}, pictures were wanted")
+        frame, active = said.frame_bytes, said.frame_bytes + said.active_bytes
         with self._alive():
-            return Answer(said.verdict, taken(self._ring, said.picture_bytes))
+            content = taken(self._ring, active + said.candidate_bytes)
+        return Pictures(content[:frame], content[frame:active], content[active:])
 
     def close(self) -> None:
         """Ends it at once: nothing of it is needed."""

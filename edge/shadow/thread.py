@@ -11,15 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from edge.evidence import Beside, Evidence, step_back
 from edge.metrics import Metrics
 from edge.parts import GUARD_S, Judged
-from edge.pictures import jpeg
 from edge.probation import CAMERAS, LATE
 from edge.shadow.messages import Setup
-from edge.shadow.process import Answer, ShadowProcess
+from edge.shadow.process import ShadowProcess
 from edge.shadow.records import Dropped, Records
 from models.errors import MekikiError, ModelError
 from models.health import Health
@@ -32,6 +31,7 @@ _POLL_S = 0.005  # between two looks whether the line leaves time
 _SILENT_S = 600.0  # a candidate that takes so long for a frame hangs, or gets nothing of the processor
 _FLUSH_S = 2.0
 _NOBODYS_DOING: Final = (*LATE, *CAMERAS)  # of these parts the active model said nothing
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -166,27 +166,30 @@ class Shadow:
         try:
             self._taken[frame.verdict.camera] += 1
             process.ask(frame.verdict, frame.image, frame.health)
-            until_s = time.monotonic() + _SILENT_S
-            while (answer := process.answer(_LOOK_S)) is None:
-                self._follow()
-                if self._stop.is_set() or self._process is not process:
-                    return
-                if time.monotonic() > until_s:
-                    raise ModelError(
-                        f"has not answered for {_SILENT_S:g} s: it hangs, or the line leaves no time for it"
-                    )
+            if (candidate := self._waited(process, process.answer)) is not None:
+                self._compare(process, frame, candidate)
         finally:
             self._at_work = False
-        self._compare(frame, answer)
 
-    def _compare(self, frame: _Frame, answer: Answer) -> None:
-        active, candidate = frame.verdict, answer.verdict
-        self._metrics.shadow_verdict(active, candidate)
-        self._records.add(active, candidate)
-        if active.outcome != candidate.outcome:
-            own = jpeg(frame.image, frame.prediction, active.threshold)
-            pictures = {".active.jpg": own, ".shadow.jpg": answer.picture}
-            self._evidence.offer(active, frame.image, beside=Beside(candidate, pictures))
+    def _compare(self, process: ShadowProcess, frame: _Frame, candidate: Verdict) -> None:
+        self._metrics.shadow_verdict(frame.verdict, candidate)
+        self._records.add(frame.verdict, candidate)
+        if frame.verdict.outcome != candidate.outcome:
+            process.draw(frame.prediction)
+            if (pictures := self._waited(process, process.pictures)) is not None:
+                drawn = {".active.jpg": pictures.active, ".shadow.jpg": pictures.candidate}
+                self._evidence.offer_beside(frame.verdict, Beside(candidate, pictures.frame, drawn))
+
+    def _waited(self, process: ShadowProcess, answer: Callable[[float], _T | None]) -> _T | None:
+        """What it answers; None when it is wanted no more."""
+        until_s = time.monotonic() + _SILENT_S
+        while (answered := answer(_LOOK_S)) is None:
+            self._follow()
+            if self._stop.is_set() or self._process is not process:
+                return None
+            if time.monotonic() > until_s:
+                raise ModelError(f"has not answered for {_SILENT_S:g} s: it hangs, or the line leaves no time for it")
+        return answered
 
     def _has_room(self, verdict: Verdict, expected_s: float) -> bool:
         """A processor goes to who has the right of way at once; another device only when it is done."""

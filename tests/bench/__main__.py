@@ -7,6 +7,7 @@ import time
 BENCHMARKS = (
     "edge_size",
     "lossless",
+    "evidence",
     "resize",
     "throughput",
     "latency",

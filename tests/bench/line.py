@@ -18,13 +18,13 @@ _IMAGE_SIZE, _BANK, _GOOD = 192, 1000, 12
 def make_line(folder: Path) -> tuple[Path, Path]:
     """(bundle, folder of good frames as the camera would give them)."""
     parts, bundle = folder / "parts", folder / "line.bundle"
-    _train("render", "--out", str(parts), "--good", str(_GOOD))
+    train("render", "--out", str(parts), "--good", str(_GOOD))
     frames = sorted((parts / "train/good").iterdir())
     for path in frames:
         wide = cv2.resize(read_image(path), (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(path), wide)
     sizes = ["--image-size", str(_IMAGE_SIZE), "--bank", str(_BANK), "--augment", "off"]
-    _train("fit", "--family", "anomaly", "--data", str(parts), "--out", str(bundle), *sizes)
+    train("fit", "--family", "anomaly", "--data", str(parts), "--out", str(bundle), *sizes)
     return bundle, parts / "train/good"
 
 
@@ -41,5 +41,6 @@ def line(what: str, found: float, relation: str, limit: float, unit: str) -> int
     return int(missed)
 
 
-def _train(*arguments: str) -> None:
+def train(*arguments: str) -> None:
+    """Runs `mekiki-train`."""
     subprocess.run([sys.executable, "-m", "trainer.cli", *arguments], check=True, capture_output=True)

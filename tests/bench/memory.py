@@ -15,7 +15,7 @@ from models.store import Store
 from tests import tiny
 from tests.bench.line import line
 from tests.edge.box import Box, Subscriber
-from tests.edge.engines import Gate, Rig, gated
+from tests.edge.engines import Gate, Rig, gated, prepare
 from tests.edge.engines import line as camera_line
 
 GROWTH = 0.05  # of what it was at a tenth of the way
@@ -50,7 +50,7 @@ def _swaps(folder: Path, count: int) -> int:
     store.activate(digests[0])
     rig = Rig(gated(folder / "0.5", Gate()), [camera_line(queue=64)])
     swap = Swap(rig.engine, rig.metrics, threading.Event())
-    swap.follow(store, ["top"], digests[0], _prepare)
+    swap.follow(store, ["top"], digests[0], prepare)
     judged, resident_mb = [], []
     with rig.running():
         for i in range(1, count + 1):
@@ -67,13 +67,6 @@ def _swaps(folder: Path, count: int) -> int:
         f"engine: {early:.1f} MB at least in the first half, {late:.1f} MB in the second; no frame by the wrong version"
     )
     return line("growth over the swaps", late / early - 1, "at most", GROWTH, "")
-
-
-def _prepare(bundle):
-    from edge.config import InferenceConfig
-    from edge.model import prepare
-
-    return prepare(bundle, "CPU", InferenceConfig(), {(tiny.SIDE_PX, tiny.SIDE_PX)}, 1)
 
 
 def _own_mb(pid: int | str) -> float:

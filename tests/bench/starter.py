@@ -1,8 +1,9 @@
 """The starter weights against none and against ImageNet's: `python -m tests.bench.starter [--detector SEED ...]`.
 
 PatchCore: the first twenty good real screws, each kind of scratch against the good test images, as `fit` does it by
-itself. RTMDet, with --detector: splits of `tests.bench.detection`, from the starter and from nothing; AUC, and after
-how many steps the starter's loss is where the other one ends. Some 20 minutes a training.
+itself, which lays parts upright; with `--upright off` whole frames, in which more depends on the weights. RTMDet, with
+--detector: splits of `tests.bench.detection`, from the starter and from nothing; AUC, and after how many steps the
+starter's loss is where the other one ends. Some 20 minutes a training.
 """
 
 import argparse
@@ -31,25 +32,26 @@ _SIZE = ("--image-size", "448")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--detector", type=int, nargs="+", default=(), metavar="SEED")
+    parser.add_argument("--upright", choices=["auto", "off"], default="auto")
     wanted = parser.parse_args()
     if (shared := find_shared()) is None:
         print("no shared data here (../shared or MEKIKI_SHARED): nothing measured")
         return 0
     screws, imagenet = shared / "data/mvtec_screw", next((shared / "weights").glob("*.pth"))
     with tempfile.TemporaryDirectory() as folder:
-        missed = _patchcore(screws, imagenet, Path(folder))
+        missed = _patchcore(screws, imagenet, Path(folder), ("--upright", wanted.upright))
         for seed in wanted.detector:
             _detector(screws, Path(folder), seed)
     return missed
 
 
-def _patchcore(screws: Path, imagenet: Path, folder: Path) -> int:
+def _patchcore(screws: Path, imagenet: Path, folder: Path, laid: tuple[str, str]) -> int:
     """All at one size, where ours must not be slower than ImageNet's, and ours at the size that `fit` gives it."""
     with _no_starter(folder):
-        none = _measure(screws, folder / "none.bundle", "untrained", *_SIZE)
-    theirs = _measure(screws, folder / "theirs.bundle", "ImageNet", *_SIZE, "--weights", str(imagenet))
-    same = _measure(screws, folder / "same.bundle", "ours", *_SIZE)
-    larger = _measure(screws, folder / "ours.bundle", "ours, by itself")
+        none = _measure(screws, folder / "none.bundle", "untrained", *laid, *_SIZE)
+    theirs = _measure(screws, folder / "theirs.bundle", "ImageNet", *laid, *_SIZE, "--weights", str(imagenet))
+    same = _measure(screws, folder / "same.bundle", "ours", *laid, *_SIZE)
+    larger = _measure(screws, folder / "ours.bundle", "ours, by itself", *laid)
     missed = 0
     for what, ours in (("at 448 px", same), ("by itself", larger)):
         for name in DEFECTS:

@@ -29,10 +29,12 @@ def playbook(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "ansible", "playbook", *map(str, arguments)],
             cwd=ANSIBLE,
-            env=os.environ | {"ANSIBLE_HOME": home, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"},
+            # Ansible reads values as Python, which warns of names such as mk-5in_abc.
+            env=os.environ
+            | {"ANSIBLE_HOME": home, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zmq
 from prometheus_client.parser import text_string_to_metric_families
@@ -110,6 +111,23 @@ class Box:
             process.kill()
         return process.returncode, out, err
 
+    def judge(self) -> list[dict]:
+        """All verdicts of a daemon that runs to its own end, without a hole and without a word."""
+        with Subscriber(self.address) as subscriber:
+            code, out, err = self.run()
+            verdicts = subscriber.rest()
+        assert (code, out) == (0, ""), err
+        assert "Traceback" not in err
+        assert no_holes(verdicts)
+        return verdicts
+
+    def check(self) -> str:
+        """What `mekiki-edge check` says where all is in order."""
+        process = self.popen("check", "--config", str(self.config))
+        out, err = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0, out + err
+        return out
+
     @contextlib.contextmanager
     def daemon(self, **environment: str) -> Iterator[subprocess.Popen[str]]:
         process = self.popen("run", "--config", str(self.config), **environment)
@@ -118,6 +136,20 @@ class Box:
         finally:
             process.kill()
             process.communicate()
+
+    def heatmap(self, patch: int) -> np.ndarray:
+        """The first that a daemon of this box shows of such frames, uint8 (H, W, 3) BGR."""
+        import cv2
+
+        address = f"tcp://127.0.0.1:{free_port()}"
+        self.images("line", [patch])
+        self.write_folder("line", "loop = true\nfps = 20", bus=f'pictures = "{address}"')
+        with zmq.Context() as context, context.socket(zmq.SUB) as subscriber, self.daemon():
+            subscriber.linger = 0
+            subscriber.subscribe("heatmap/top")
+            subscriber.connect(address)
+            assert subscriber.poll(LIMIT_S * 1000), "no heatmap came"
+            return cv2.imdecode(np.frombuffer(subscriber.recv_multipart()[2], np.uint8), cv2.IMREAD_COLOR)
 
     def answers(self) -> bool:
         """Whether the daemon is up: its endpoint is there before it waits for a subscriber."""
@@ -144,7 +176,9 @@ class Box:
 class Subscriber:
     """Verdicts as they come, oldest first: no heartbeat, and none twice, as a newcomer is sent the last ones again."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, limit_s: float = LIMIT_S) -> None:
+        """`limit_s` is how long a verdict may take, where nothing else is said."""
+        self._limit_s = limit_s
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, 100_000)
@@ -158,7 +192,8 @@ class Subscriber:
     def __exit__(self, *_: object) -> None:
         self._context.destroy(linger=0)
 
-    def next(self, limit_s: float = LIMIT_S) -> dict:
+    def next(self, limit_s: float | None = None) -> dict:
+        limit_s = self._limit_s if limit_s is None else limit_s
         verdict = self.poll(limit_s)
         assert verdict is not None, f"no verdict within {limit_s} s"
         return verdict

@@ -2,6 +2,8 @@ import os
 
 import pytest
 
+from models.store import Store
+from tests import tiny
 from tests.edge.box import Box
 
 
@@ -25,3 +27,21 @@ def _compile_once(tmp_path_factory):
 @pytest.fixture
 def box(tmp_path, bundle) -> Box:
     return Box(tmp_path, bundle)
+
+
+@pytest.fixture
+def ready(box) -> Box:
+    """A box that judges a folder of one picture by a bundle."""
+    box.images("line", [tiny.OK])
+    box.write_folder("line")
+    return box
+
+
+@pytest.fixture
+def stocked(box) -> Box:
+    """The same by a store, in which the old version is in force and proved itself."""
+    box.images("line", [tiny.OK])
+    box.write_folder("line", head='store = "store"')
+    store = Store(box.folder / "store")
+    store.activate(store.add(box.bundle).digest)
+    return box

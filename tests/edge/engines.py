@@ -1,10 +1,10 @@
-"""A real engine with real lanes for tests: its model waits until the test lets it go on."""
+"""A real model and a real engine with real lanes for tests: its model waits until the test lets it go on."""
 
 import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from edge.engine import Engine
 from edge.inspector import Inspector
 from edge.line import Line
 from edge.metrics import Metrics
-from edge.model import Model, Pace, prepare
+from edge.model import Model, Pace, Size, check, warm
 from edge.parts import Judged
-from models.bundle import open_bundle
+from models.bundle import Bundle, open_bundle
 from models.errors import MekikiError
 from models.health import Health
 from models.prediction import Image, Prediction
@@ -27,6 +27,13 @@ from models.runner import Runner
 from tests import tiny
 
 LIMIT_S = 10
+SIZES = {(tiny.SIDE_PX, tiny.SIDE_PX)}
+
+
+def prepare(bundle: Bundle, sizes: Iterable[Size] = SIZES, lanes: int = 1) -> Model:
+    """Compiled, right on its golden images, and warm: as a start makes it, which has something to do in between."""
+    config = InferenceConfig()
+    return warm(check(bundle, "CPU", config), config, sizes, lanes)
 
 
 class Gate:
@@ -60,7 +67,7 @@ class GatedRunner(Runner):
 
 
 def gated(bundle: Path, gate: Gate, lanes: int = 1, expected_s: float = 0.0) -> Model:
-    model = prepare(open_bundle(bundle), "CPU", InferenceConfig(), {(tiny.SIDE_PX, tiny.SIDE_PX)}, lanes)
+    model = prepare(open_bundle(bundle), lanes=lanes)
     for runner in model.runners:
         runner.__class__ = GatedRunner
         runner.gate = gate

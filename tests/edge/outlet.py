@@ -13,8 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from edge.bus import Bus
 from edge.cameras.frame import Grab
+from edge.checkpoints import Checkpoints
 from edge.config import BusConfig
-from edge.journal import Journal, next_epoch
+from edge.epoch import next_epoch
+from edge.journal import Journal
 from edge.metrics import Metrics
 from edge.parts import Judged
 from edge.publisher import Publisher
@@ -74,6 +76,7 @@ class Outlet:
         self.bus = Bus(context, config)
         self.journal = Journal(state / "journal.db", max_verdicts, self.metrics)
         self.epoch = next_epoch(self.journal)
+        self.checkpoints = Checkpoints(self.journal)
         self.replay = Replay(context, config, self.journal, self.epoch, self.metrics)
         self.publisher = Publisher(
             self.bus, self.journal, self.metrics, self.beat, self.published.append, config.heartbeat_s
@@ -82,7 +85,7 @@ class Outlet:
         if wait_s:
             assert self.bus.wait_for_subscriber(wait_s, lambda: False)
         self._publish = threading.Thread(target=self.publisher.run)
-        self._rest = [threading.Thread(target=body.run) for body in (self.replay, self.journal)]
+        self._rest = [threading.Thread(target=body.run) for body in (self.replay, self.checkpoints)]
         for thread in (self._publish, *self._rest):
             thread.start()
 
@@ -118,7 +121,7 @@ class Outlet:
 
     def stop(self) -> None:
         self.publisher.finish()
-        for part in (self.replay, self.journal):
+        for part in (self.replay, self.checkpoints):
             part.finish()
         for thread in (self._publish, *self._rest):
             thread.join(LIMIT_S)

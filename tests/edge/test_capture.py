@@ -18,6 +18,7 @@ from edge.cameras.frame import Checkup
 from edge.cameras.messages import Measured, Picture
 from edge.cameras.ring import Ring
 from edge.capture import Capture
+from edge.grabs import grab_of
 from edge.metrics import Metrics
 from models.errors import CameraError
 from models.health import Health
@@ -277,7 +278,7 @@ def test_a_process_that_names_memory_that_is_not_there_is_not_believed(tmp_path,
     capture.open()
     said = Picture(slot=slot, height_px=side, width_px=side, captured_ns=1, captured_at_ns=1, ready_ns=1)
     with pytest.raises(CameraError, match=f"slot {slot} of"):
-        capture._grab(capture._process, said)
+        grab_of(capture._process, said, capture.config, live=False)
     capture.close()
     capture.close()
 
@@ -382,8 +383,8 @@ def test_a_process_that_dies_between_a_picture_and_its_health_leaves_no_second_p
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "if 'edge.cameras.child' in ' '.join(sys.orig_argv):\n"
-        "    import models.health\n"
-        "    models.health.measure = lambda image: os._exit(9)\n"
+        "    import models.measure\n"
+        "    models.measure.measure = lambda image: os._exit(9)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     sink = Basket()

@@ -1,7 +1,5 @@
 import socket
 
-import pytest
-
 from edge.cli import main
 from models.bundle import MODEL_XML
 from models.store import Store
@@ -10,13 +8,6 @@ from tests.edge.box import Box, free_port
 
 CHECKS = ["settings", "bundle", "signature", "model", "golden", "camera top", "state", "bus", "replay", "metrics"]
 EXTERNAL = '[[camera]]\nname = "top"\nkind = "folder"\npath = "line"\ntrigger = "external"\n'
-
-
-@pytest.fixture
-def ready(box) -> Box:
-    box.images("line", [tiny.OK])
-    box.write_folder("line")
-    return box
 
 
 def checked(box: Box, capsys) -> tuple[int, dict[str, tuple[str, str]]]:

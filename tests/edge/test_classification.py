@@ -1,15 +1,12 @@
 """Models without boxes on the line: one that names a defect but no place, and one that marks pixels."""
 
-import cv2
 import numpy as np
 import pytest
-import zmq
 
 from edge.pictures import overlay
 from models.bundle import open_bundle
 from models.runner import Runner
 from tests import tiny, tiny_supervised
-from tests.edge.box import Subscriber, free_port, no_holes
 
 WAIT = "wait_for_subscriber_s = 20"
 
@@ -23,12 +20,7 @@ def test_a_classifier_judges_every_image_of_a_folder_and_its_frames_are_kept(box
     box.bundle = classifier
     box.images("line", [tiny.OK, tiny.NG, tiny.WHITE])
     box.write_folder("line", bus=WAIT)
-    with Subscriber(box.address) as subscriber:
-        code, out, err = box.run()
-        verdicts = subscriber.rest()
-    assert (code, out) == (0, ""), err
-    assert "Traceback" not in err
-    assert no_holes(verdicts)
+    verdicts = box.judge()
     assert [(v["outcome"], v["reason"], v["regions"]) for v in verdicts] == [
         ("ok", None, []),
         ("ng", "defect", []),
@@ -43,28 +35,14 @@ def test_check_finds_a_classifier_in_order(box, classifier):
     box.bundle = classifier
     box.images("line", [tiny.OK])
     box.write_folder("line")
-    process = box.popen("check", "--config", str(box.config))
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, out + err
+    out = box.check()
     assert "ok      model: classification/tiny compiled for CPU at f32" in out
     assert "ok      golden: 2 images as the manifest says" in out
 
 
 def test_the_heatmap_of_a_classifier_is_the_picture_itself(box, classifier):
-    box.bundle, port = classifier, free_port()
-    box.images("line", [tiny.NG])
-    box.write_folder("line", "loop = true\nfps = 20", bus=f'pictures = "tcp://127.0.0.1:{port}"')
-    context = zmq.Context()
-    subscriber = context.socket(zmq.SUB)
-    subscriber.subscribe("heatmap/top")
-    subscriber.connect(f"tcp://127.0.0.1:{port}")
-    try:
-        with box.daemon():
-            assert subscriber.poll(20_000)
-            jpeg = subscriber.recv_multipart()[2]
-    finally:
-        context.destroy(linger=0)
-    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    box.bundle = classifier
+    shown = box.heatmap(tiny.NG)
     assert np.abs(shown.astype(int) - tiny.frame(tiny.NG)).max() < 60
     assert np.abs(shown.astype(int) - tiny.frame(tiny.NG)).mean() < 3
 

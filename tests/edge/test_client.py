@@ -197,7 +197,7 @@ def test_it_begins_in_the_safe_state_until_something_is_heard(tmp_path, config, 
 
 
 def test_silence_from_the_start_is_told_once(source, monkeypatch):
-    monkeypatch.setattr("edge.client._UNHEARD_S", 0.1)
+    monkeypatch.setattr("edge.safe_state._UNHEARD_S", 0.1)
     seen = Seen()
     with Client(source, seen) as client:
         assert client.receive(0.4) is None
@@ -321,7 +321,7 @@ def test_without_a_replay_holes_are_gaps_and_the_rest_goes_on(tmp_path, config):
 
 
 def test_a_replay_that_does_not_answer_is_a_warning_and_then_gaps(tmp_path, config, monkeypatch):
-    monkeypatch.setattr("edge.client._ANSWER_S", 0.3)
+    monkeypatch.setattr("edge.replay_client._ANSWER_S", 0.3)
     seen = Seen()
     with (
         Client(Source(config.bind, "tcp://127.0.0.1:1"), seen) as client,

@@ -25,11 +25,7 @@ def test_every_image_of_a_folder_gets_its_verdict_and_the_daemon_ends(box):
     tiny.write_image(line / "0005.png", tiny.frame(tiny.OK, 40, 120)[:, :, 0])
     tiny.write_image(line / "0006.png", tiny.frame(tiny.NG, 120, 40).astype("uint16") * 257)
     box.write_folder("line", bus=WAIT)
-    with Subscriber(box.address) as subscriber:
-        code, out, err = box.run()
-        verdicts = subscriber.rest()
-    assert (code, out) == (0, ""), err
-    assert "Traceback" not in err
+    verdicts = box.judge()
     assert [(v["source"], v["outcome"], v["reason"]) for v in verdicts] == [
         ("0000.png", "ok", None),
         ("0001.png", "ng", "defect"),
@@ -39,7 +35,6 @@ def test_every_image_of_a_folder_gets_its_verdict_and_the_daemon_ends(box):
         ("0005.png", "ok", None),
         ("0006.png", "ng", "defect"),
     ]
-    assert no_holes(verdicts)
     assert "0 bytes" in verdicts[3]["detail"]
 
 

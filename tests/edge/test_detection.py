@@ -1,14 +1,13 @@
 """A model that finds boxes on the line: the same daemon, the same verdicts, and regions with a label."""
 
 import pytest
-import zmq
 from prometheus_client import CollectorRegistry
 
 from edge.metrics import Metrics
 from models.bundle import open_bundle
 from models.store import Store
 from tests import tiny
-from tests.edge.box import Subscriber, free_port, no_holes
+from tests.edge.box import Subscriber, no_holes
 
 WAIT = "wait_for_subscriber_s = 20"
 HALF_PX = tiny.SIDE_PX // 2
@@ -25,12 +24,7 @@ def test_a_detector_judges_every_image_of_a_folder_and_names_what_it_found(box, 
     line = box.images("line", [tiny.OK, tiny.NG, FAINT, tiny.WHITE])
     (line / "0004.png").write_bytes(b"")
     box.write_folder("line", bus=WAIT)
-    with Subscriber(box.address) as subscriber:
-        code, out, err = box.run()
-        verdicts = subscriber.rest()
-    assert (code, out) == (0, ""), err
-    assert "Traceback" not in err
-    assert no_holes(verdicts)
+    verdicts = box.judge()
     assert [(v["outcome"], v["reason"], len(v["regions"])) for v in verdicts] == [
         ("ok", None, 0),
         ("ng", "defect", 1),
@@ -54,9 +48,7 @@ def test_check_finds_a_detector_in_order(box, detector):
     box.bundle = detector
     box.images("line", [tiny.OK])
     box.write_folder("line")
-    process = box.popen("check", "--config", str(box.config))
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, out + err
+    out = box.check()
     assert "ok      model: detection/tiny compiled for CPU at f32" in out
     assert "ok      golden: 2 images as the manifest says, scores within 0.0e+00 relative" in out
 
@@ -93,23 +85,9 @@ def test_a_store_goes_from_a_heatmap_to_boxes_and_back_under_flow_without_a_hole
 
 
 def test_the_heatmap_of_a_detector_is_the_picture_with_its_boxes_drawn(box, detector):
-    import cv2
-    import numpy as np
 
-    box.bundle, port = detector, free_port()
-    box.images("line", [tiny.NG])
-    box.write_folder("line", "loop = true\nfps = 20", bus=f'pictures = "tcp://127.0.0.1:{port}"')
-    context = zmq.Context()
-    subscriber = context.socket(zmq.SUB)
-    subscriber.subscribe("heatmap/top")
-    subscriber.connect(f"tcp://127.0.0.1:{port}")
-    try:
-        with box.daemon():
-            assert subscriber.poll(20_000)
-            jpeg = subscriber.recv_multipart()[2]
-    finally:
-        context.destroy(linger=0)
-    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    box.bundle = detector
+    shown = box.heatmap(tiny.NG)
     assert shown.shape == (tiny.SIDE_PX, tiny.SIDE_PX, 3)
     red = shown[:, :, 2].astype(int) - shown[:, :, 0]
     assert red[HALF_PX // 2 :, HALF_PX - 2 : HALF_PX + 2].max() > 60, "the right edge of the box"

@@ -13,36 +13,26 @@ from tests.edge.box import Box
 SIZES = {"top": (tiny.SIDE_PX, tiny.SIDE_PX)}
 
 
-@pytest.fixture
-def ready(box) -> Box:
-    """A box with a store in which the old version proved itself."""
-    box.images("line", [tiny.OK])
-    box.write_folder("line", head='store = "store"')
-    store = Store(box.folder / "store")
-    store.activate(store.add(box.bundle).digest)
-    return box
-
-
 def early_of(box: Box) -> Early:
     settings = load_settings(box.config)
     with Early(settings, load_bundles(settings)) as early:
         return early
 
 
-def test_a_version_that_proved_itself_is_checked_while_cameras_open_and_used_then(ready):
-    early = early_of(ready)
+def test_a_version_that_proved_itself_is_checked_while_cameras_open_and_used_then(stocked):
+    early = early_of(stocked)
     (checked,) = early.checked.values()
-    settings = load_settings(ready.config)
+    settings = load_settings(stocked.config)
     models = load_models(settings, load_bundles(settings), SIZES, early.checked)
     assert models["top"].runners[0] is checked.runner
 
 
-def test_a_version_on_probation_waits_until_its_start_is_counted(ready, newer):
-    store = Store(ready.folder / "store")
+def test_a_version_on_probation_waits_until_its_start_is_counted(stocked, newer):
+    store = Store(stocked.folder / "store")
     store.activate(store.add(newer).digest, on_probation=True)
-    assert early_of(ready).checked == {}
+    assert early_of(stocked).checked == {}
     store.commit(store.state().active, "the test says so")
-    assert list(early_of(ready).checked) == [ready.folder / "store"]
+    assert list(early_of(stocked).checked) == [stocked.folder / "store"]
 
 
 def test_what_goes_wrong_early_is_told_when_the_model_is_missed(box):

@@ -5,8 +5,9 @@ import time
 import pytest
 
 from edge.cameras.frame import Checkup
-from edge.engine import HangError
-from models.health import Range, measure
+from edge.worker import HangError
+from models.health import Range
+from models.measure import measure
 from tests import tiny
 from tests.edge.box import wait_for
 from tests.edge.engines import Gate, Rig, gated, line
@@ -310,7 +311,7 @@ def test_a_result_that_comes_after_the_deadline_is_never_ok(bundle):
     with Rig(gated(bundle, gate), [line(deadline_s=0.3)]).running() as rig:
         rig.send()
         assert gate.entered.acquire(timeout=10)
-        with rig.engine._working:
+        with rig.engine._turns.working:
             gate.open()
             time.sleep(0.35)
         assert rig.outlet.next()["reason"] == "deadline"
@@ -336,7 +337,7 @@ def test_open_parts_get_their_verdict_though_the_inspect_thread_is_gone(bundle):
 
 def test_a_trigger_that_was_told_no_is_no_part(bundle):
     rig = Rig(gated(bundle, Gate()), [line(trigger="external")])
-    with rig.engine._working:  # the engine is at something else
+    with rig.engine._turns.working:  # the engine is at something else
         seq = rig.engine.trigger("top", "A")
         assert seq.cancel()
     with rig.running():

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from edge.journal import new_epoch
+from edge.epoch import new_epoch
 from edge.keys import make_keys
 from tests import tiny
 from tests.edge.box import Box, Subscriber, free_port, no_holes, wait_for

@@ -8,17 +8,17 @@ import zmq
 from prometheus_client import CollectorRegistry
 
 from edge.cli import main
-from edge.config import ActivationConfig, InferenceConfig
+from edge.config import ActivationConfig
 from edge.hold import Hold
 from edge.metrics import Metrics
-from edge.model import prepare
 from edge.swap import Swap
 from models.bundle import MODEL_BIN
 from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, Subscriber, no_holes
+from tests.edge.engines import prepare
 from tests.edge.outlet import Peer
-from tests.edge.test_swap import SIZES, Switch, until
+from tests.edge.test_swap import Switch, until
 from tests.models.disk import flip
 
 HELD = '[activation]\nhold = "running"'
@@ -38,7 +38,7 @@ class Holding:
 
     def _prepare(self, bundle):
         self.prepared.append(bundle.digest)
-        return prepare(bundle, "CPU", InferenceConfig(), SIZES, 1)
+        return prepare(bundle)
 
     def look(self) -> None:
         self.swap.look_at_all()

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from edge.cameras.frame import Checkup, Fault, Grab
-from edge.config import InferenceConfig
 from edge.inspector import Doubt, Inspector
-from edge.model import Model, prepare
+from edge.model import Model
 from edge.parts import Part
 from models.bundle import open_bundle
 from models.errors import ModelError
-from models.health import Range, measure
+from models.health import Range
+from models.measure import measure
 from models.verdict import Verdict
 from tests import keys, tiny
+from tests.edge.engines import prepare
 
 EPOCH = "20261123T080155.123456Z"
-SIZES = {(tiny.SIDE_PX, tiny.SIDE_PX)}
 INSPECTOR = Inspector(EPOCH)
 
 
@@ -27,7 +27,7 @@ def model(tmp_path_factory) -> Model:
     """With health limits, and a score that is NaN for a white picture."""
     path = tmp_path_factory.mktemp("nan") / "b"
     made = tiny.make_bundle(path, nan=True, health=tiny.limits(brightness=Range(low=10, high=256)))
-    return prepare(open_bundle(made), "CPU", InferenceConfig(), SIZES, 1)
+    return prepare(open_bundle(made))
 
 
 def part_of(image, fault=None) -> Part:
@@ -171,7 +171,7 @@ def checked(image) -> Part:
 def careful(tmp_path_factory) -> Model:
     """ng from 0.5 as the other, and a person looks from 0.3."""
     made = tiny.make_bundle(tmp_path_factory.mktemp("careful") / "b", nan=True, review=0.3)
-    return prepare(open_bundle(made), "CPU", InferenceConfig(), SIZES, 1)
+    return prepare(open_bundle(made))
 
 
 def test_between_review_and_threshold_a_part_is_unknown_and_the_verdict_says_why(careful):
@@ -199,7 +199,7 @@ def test_without_a_review_band_the_same_part_is_ok(model):
 def finding(tmp_path_factory) -> Model:
     """It looks for a key and lays it upright."""
     made = keys.make_bundle(tmp_path_factory.mktemp("keys") / "b")
-    return prepare(open_bundle(made), "CPU", InferenceConfig(), {(keys.SIDE_PX, keys.SIDE_PX)}, 1)
+    return prepare(open_bundle(made), {(keys.SIDE_PX, keys.SIDE_PX)})
 
 
 @pytest.mark.parametrize("lying", keys.poses(2, seed=12))

@@ -9,8 +9,10 @@ import threading
 import pytest
 
 from edge import journal as journal_module
+from edge.checkpoints import Checkpoints
+from edge.epoch import new_epoch, next_epoch
 from edge.history import History
-from edge.journal import Journal, Row, new_epoch, next_epoch
+from edge.journal import Journal, Row
 from edge.journal_file import damage
 from models.errors import MekikiError
 from tests.edge.box import ROOT, wait_for
@@ -34,8 +36,8 @@ def opened(path):
     """Opens journals of one file; whatever is open at the end is closed."""
     made = []
 
-    def open_one(most: int = MANY, **options: object) -> Journal:
-        made.append(Journal(path, most, make_metrics(), **options))
+    def open_one(most: int = MANY) -> Journal:
+        made.append(Journal(path, most, make_metrics()))
         return made[-1]
 
     yield open_one
@@ -132,11 +134,12 @@ def test_without_history_the_epoch_is_the_clock():
 WRITER = """
 import sys
 from pathlib import Path
+from edge.checkpoints import Checkpoints
 from edge.journal import Journal, Row
 from tests.edge.outlet import make_metrics
-journal = Journal(Path(sys.argv[1]), 1_000_000, make_metrics(), checkpoint_s=0.01)
+journal = Journal(Path(sys.argv[1]), 1_000_000, make_metrics())
 import threading
-threading.Thread(target=journal.run, daemon=True).start()
+threading.Thread(target=Checkpoints(journal, every_s=0.01).run, daemon=True).start()
 for seq in range(1_000_000):
     journal.write([Row("e", "top", seq, '{"seq": %d}' % seq)])
     sys.stdout.write(f"{seq}\\n")  # published
@@ -246,18 +249,19 @@ def test_what_waits_in_memory_is_bounded_and_the_oldest_goes(opened, path, monke
 
 
 def test_the_log_does_not_grow_without_bound_while_verdicts_never_stop(opened, path):
-    journal = opened(5000, checkpoint_s=0.02, wal_bytes=1_000_000)
-    checkpoints = threading.Thread(target=journal.run)
-    checkpoints.start()
+    journal = opened(5000)
+    checkpoints = Checkpoints(journal, every_s=0.02, wal_bytes=1_000_000)
+    thread = threading.Thread(target=checkpoints.run)
+    thread.start()
     wal, largest = path.with_name("journal.db-wal"), 0
     for seq in range(6000):
         journal.write([row(seq)])
         if seq % 100 == 0:
             journal.write(())  # as the publisher does with its heartbeats
         largest = max(largest, wal.stat().st_size)
-    journal.finish()
-    checkpoints.join(10)
-    assert not checkpoints.is_alive()
+    checkpoints.finish()
+    thread.join(10)
+    assert not thread.is_alive()
     assert largest < 20_000_000  # without checkpoints it is over 70 MB
     assert len(rows_of(path)) <= 5000
 
@@ -266,7 +270,7 @@ def test_a_write_of_a_verdict_does_not_wait_for_the_disk_to_end_a_long_log(opene
     """It is published only after the write; the one without verdicts, with the heartbeat, has the time."""
     journal, ended = opened(5000), []
     monkeypatch.setattr(journal, "_end_checkpoint", lambda: ended.append(1))
-    journal._is_log_long = True
+    journal.end_log_soon()
     journal.write([row(0)])
     assert ended == []
     journal.write(())

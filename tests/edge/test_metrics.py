@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from edge.config import MetricsConfig
-from edge.metrics import Endpoint, Metrics
+from edge.metrics import Metrics
+from edge.metrics.endpoint import Endpoint
 from models.bundle import open_bundle
 from models.errors import ConfigError, MekikiError
 from models.verdict import Reason, Stages

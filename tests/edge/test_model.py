@@ -2,11 +2,10 @@
 
 import pytest
 
-from edge.config import InferenceConfig
-from edge.model import prepare
 from models.bundle import open_bundle
 from models.runner import Runner
 from tests import tiny
+from tests.edge.engines import prepare
 
 GOLDEN = [(tiny.SIDE_PX, tiny.SIDE_PX)] * 2
 
@@ -20,15 +19,15 @@ def predicted(monkeypatch) -> list[tuple[int, int]]:
 
 
 def test_golden_images_of_the_frames_size_warm_the_device_and_say_how_quick_it_is(bundle, predicted):
-    model = prepare(open_bundle(bundle), "CPU", InferenceConfig(), {GOLDEN[0]}, 1)
+    model = prepare(open_bundle(bundle), {GOLDEN[0]})
     assert predicted == GOLDEN
     assert 0 < model.pace.expected_s < 1
 
 
 def test_each_other_lane_and_size_is_warmed_and_measured_too(bundle, predicted):
-    prepare(open_bundle(bundle), "CPU", InferenceConfig(), {GOLDEN[0]}, 3)
+    prepare(open_bundle(bundle), {GOLDEN[0]}, 3)
     assert predicted == GOLDEN * 2
     predicted.clear()
-    model = prepare(open_bundle(bundle), "CPU", InferenceConfig(), {(80, 90)}, 1)
+    model = prepare(open_bundle(bundle), {(80, 90)})
     assert predicted == [*GOLDEN, *[(80, 90)] * 4]
     assert 0 < model.pace.expected_s < 1

@@ -18,7 +18,6 @@ from edge.config import EvidenceConfig, InferenceConfig, ReviewConfig
 from edge.evidence import Evidence
 from edge.inspector import Inspector
 from edge.metrics import Metrics
-from edge.model import prepare
 from edge.parts import Judged, Part
 from edge.shadow.judge import judge
 from edge.shadow.messages import Asked, Setup
@@ -26,10 +25,12 @@ from edge.shadow.records import Records
 from edge.shadow.report import reports
 from edge.shadow.thread import Shadow
 from models.bundle import MODEL_BIN, open_bundle
-from models.health import Range, measure
+from models.health import Range
+from models.measure import measure
 from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, Subscriber, children, no_holes, wait_for
+from tests.edge.engines import prepare
 from tests.models.disk import flip
 
 SIZES = ((tiny.SIDE_PX, tiny.SIDE_PX),)
@@ -58,7 +59,7 @@ class Rig:
     def __init__(self, folder: Path, bundle: Path) -> None:
         self.store, self.line, self.stop = Store(folder / "store"), Line(), threading.Event()
         self.active = self.store.activate(self.store.add(bundle).digest)
-        self.model = prepare(self.active, "CPU", InferenceConfig(), SIZES, 1)
+        self.model = prepare(self.active)
         self.metrics = Metrics(CollectorRegistry(), ["top", "side"])
         self.evidence, self.path = Evidence(folder, EVER, NOBODY, self.metrics), folder / "shadow.db"
         self.shadow = Shadow(
@@ -169,7 +170,7 @@ def test_a_candidate_says_what_it_would_have_said_in_force(tmp_path, ready):
         again = judge(Inspector("E"), ready.model, asked(active), active.grab.image)
         assert again.verdict.model_copy(update={"stages": active.verdict.stages}) == active.verdict
     dark = tiny.make_bundle(tmp_path / "dark.bundle", health=tiny.limits(brightness=Range(low=100, high=200)))
-    model = prepare(open_bundle(dark), "CPU", InferenceConfig(), SIZES, 1)
+    model = prepare(open_bundle(dark))
     image = tiny.frame()
     found = judge(Inspector("E"), model, asked(active, measure(image)), image)
     assert (found.verdict.outcome, found.verdict.reason) == ("unknown", "too_dark")
@@ -273,6 +274,8 @@ def test_its_process_has_the_lowest_priority_and_goes_when_it_is_stopped_or_anot
     threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
     assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+    assert os.getsid(pid) == os.getsid(0)  # a session of its own would be a group with as much of the processor as ours
+    assert os.getpgid(pid) != os.getpgid(0)
     rig.begin(blind)
     until(lambda: len(processes()) == 1)
     assert processes() != [pid]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.evidence import Beside
+from edge.evidence import Beside, png
 from tests.edge.test_evidence import DAY, Writer, loaded, names, picture, place, verdict, writing
 
 STEM = f"{DAY}/20260517T120000Z-ab12_top_7"
@@ -24,7 +24,7 @@ def tmp_path(tmp_path: Path) -> Path:
 def differs(writer: Writer, seq: int = 7, outcome: str = "ok") -> None:
     """The active model calls a part so, the candidate does not."""
     other = verdict(seq, "ng" if outcome == "ok" else "ok", 0.4)
-    writer.evidence.offer(verdict(seq, outcome, 0.1), picture(seq), beside=Beside(other, BESIDE))
+    writer.evidence.offer_beside(verdict(seq, outcome, 0.1), Beside(other, png(picture(seq)), BESIDE))
 
 
 def bytes_of(folder: Path) -> int:
@@ -53,9 +53,8 @@ def test_a_frame_that_was_kept_already_gets_what_the_candidate_said_and_is_not_w
 
 def test_what_a_model_has_nothing_to_show_for_leaves_no_empty_picture(tmp_path):
     with writing(tmp_path) as writer:
-        writer.evidence.offer(
-            verdict(7), picture(7), beside=Beside(verdict(7, "ok"), {".active.jpg": b"", ".shadow.jpg": b"x"})
-        )
+        nothing = {".active.jpg": b"", ".shadow.jpg": b"x"}
+        writer.evidence.offer_beside(verdict(7), Beside(verdict(7, "ok"), png(picture(7)), nothing))
     assert not (tmp_path / f"{STEM}.active.jpg").exists()
 
 

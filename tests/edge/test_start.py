@@ -22,13 +22,6 @@ def refused(box: Box, capsys, command: str = "run") -> str:
     return err
 
 
-@pytest.fixture
-def ready(box) -> Box:
-    box.images("line", [tiny.OK])
-    box.write_folder("line")
-    return box
-
-
 def test_a_start_in_order_ends_with_0(ready, capsys):
     assert main(["run", "--config", str(ready.config)]) == 0
     assert capsys.readouterr().err.count("mekiki-edge:") == 0

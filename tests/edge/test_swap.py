@@ -11,19 +11,18 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from edge.config import InferenceConfig
 from edge.metrics import Metrics
-from edge.model import Model, prepare
+from edge.model import Model
 from edge.swap import Swap
 from models.bundle import MANIFEST, MODEL_BIN, Bundle
-from models.errors import ModelError
+from models.errors import DeviceError, ModelError
 from models.gate import Gate
 from models.store import Store
 from tests import tiny
 from tests.edge.box import Box, Subscriber, no_holes, wait_for
+from tests.edge.engines import prepare
 from tests.signer import Signer
 
-SIZES = {(tiny.SIDE_PX, tiny.SIDE_PX)}
 TWO = """
 [[camera]]
 name = "top"
@@ -66,7 +65,7 @@ class Following:
 
     def _prepare(self, bundle: Bundle) -> Model:
         self.prepared.append(bundle.digest)
-        return prepare(bundle, "CPU", InferenceConfig(), SIZES, 1)
+        return prepare(bundle)
 
     def push(self, bundle: Path) -> str:
         return self.store.activate(self.store.add(bundle).digest).digest
@@ -180,7 +179,7 @@ def test_keys_that_are_not_in_order_are_no_fault_of_a_version_and_end_no_thread(
         store.activate(store.add(signed).digest, on_probation=is_new)
     signer.pair.public.write_text("half a key")
     swap = Swap(Switch(), Metrics(CollectorRegistry(), ["top"]), threading.Event())
-    swap.follow(store, ["top"], "another", partial(prepare, device="CPU", config=InferenceConfig(), sizes=SIZES))
+    swap.follow(store, ["top"], "another", prepare)
     swap.look_at_all()
     assert "not a trusted key" in caplog.text
     assert (store.state().active, store.state().on_probation, store.state().failed) == (new, True, {})
@@ -196,7 +195,7 @@ def test_keys_that_are_mended_let_a_version_in_that_they_kept_out(tmp_path, bund
     signer.pair.public.write_text("half a key")
     switch, metrics = Switch(), Metrics(CollectorRegistry(), ["top"])
     swap = Swap(switch, metrics, threading.Event())
-    swap.follow(store, ["top"], "another", partial(prepare, device="CPU", config=InferenceConfig(), sizes=SIZES))
+    swap.follow(store, ["top"], "another", prepare)
     for _ in range(3):
         swap.look_at_all()
     assert metrics.registry.get_sample_value("mekiki_model_swaps_total", {"result": "refused"}) == 1
@@ -246,6 +245,35 @@ def test_a_device_that_refuses_the_new_version_keeps_it_out(following, newer, ca
     following.look()
     assert following.count("refused") == 1
     assert "GPU: cannot compile; free its memory" in caplog.text
+
+
+def test_a_device_that_is_gone_for_a_while_is_no_fault_of_a_version_and_a_reload_tries_it_again(following, newer, new):
+    prepared, followed = following.swap._followed[0].prepare, following.swap._followed[0]
+
+    def gone(_) -> Model:
+        raise DeviceError("device GPU: not on this machine, which has CPU; set one of these")
+
+    followed.prepare = gone
+    following.store.activate(following.store.add(newer).digest, on_probation=True)
+    following.look()
+    state = following.store.state()
+    assert (state.active, state.on_probation, state.failed, following.switch.models) == (new, True, {}, {})
+    followed.prepare = prepared
+    following.swap.look_again()
+    following.look()
+    assert following.switch.models["top"].bundle.digest == new
+
+
+def test_a_version_on_probation_that_was_damaged_goes_back_and_is_taken_when_it_comes_again_whole(
+    following, newer, new, old
+):
+    following.store.activate(following.store.add(newer).digest, on_probation=True)
+    spoil_weights(following.store.root / "versions" / new)
+    following.look()
+    assert (following.store.state().active, following.store.state().failed) == (old, {})
+    following.push(newer)
+    following.look()
+    assert following.switch.models["top"].bundle.digest == new
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), RuntimeError("out of device memory")])

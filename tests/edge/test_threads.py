@@ -10,11 +10,10 @@ import pytest
 import edge.daemon
 from edge.cameras.frame import Grab
 from edge.daemon import Daemon, run_daemon
-from edge.engine import HangError
 from edge.settings import load_settings
 from edge.signals import Signals
 from edge.startup import StoppedError
-from edge.worker import Worker, died
+from edge.worker import HangError, Worker, died
 from models.errors import MekikiError
 from tests import tiny
 from tests.edge.box import Subscriber, children

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.health import Health, HealthLimits, Range, limits_of, measure, tolerance_factor, unfit
+from models.health import Health, HealthLimits, Range, limits_of, tolerance_factor, unfit
 from models.images import read_image
 from models.manifest import parse_manifest
+from models.measure import measure
 from models.prediction import Image
 from tests import tiny
 from tests.shared import find_shared

@@ -125,7 +125,7 @@ def test_a_source_that_changes_while_it_is_copied_is_refused_and_nothing_stays(r
         if Path(source).name == MODEL_BIN:
             flip(Path(target))
 
-    monkeypatch.setattr("models.store.shutil.copyfile", bad_medium)
+    monkeypatch.setattr("models.versions.shutil.copyfile", bad_medium)
     with pytest.raises(BundleError, match=r"model\.bin: sha256"):
         running.add(newer)
     assert running.active().digest == old
@@ -135,7 +135,7 @@ def test_a_source_that_changes_while_it_is_copied_is_refused_and_nothing_stays(r
 
 def test_a_source_that_becomes_another_bundle_while_it_is_copied_is_refused(running, spare, newer, old, monkeypatch):
     monkeypatch.setattr("models.store.open_bundle", lambda path: open_bundle(newer if path == spare else path))
-    monkeypatch.setattr("models.store._copy", lambda _, to: [_write(to, spare, name) for name in _names(spare)])
+    monkeypatch.setattr("models.versions._copy", lambda _, to: [_write(to, spare, name) for name in _names(spare)])
     with pytest.raises(BundleError, match=f"holds version {old[:12]}, not .*; push the bundle again"):
         running.add(spare)
     assert running.versions() == [old]

@@ -128,8 +128,8 @@ def full_at(n: int) -> Iterator[list[str]]:
 def test_a_killed_writer_frees_the_lock_and_the_next_one_clears_what_it_left(running, newer, old, new):
     """A real kill -9, in the middle of the copy."""
     code = (
-        "import os, sys, models.store as s; from pathlib import Path\n"
-        "s._refuse_other = lambda *_: os.kill(os.getpid(), 9)\n"
+        "import os, sys, models.store as s, models.versions as v; from pathlib import Path\n"
+        "v._refuse_other = lambda *_: os.kill(os.getpid(), 9)\n"
         "s.Store(Path(sys.argv[1])).add(Path(sys.argv[2]))"
     )
     done = subprocess.run([sys.executable, "-c", code, running.root, newer], cwd=ROOT, timeout=60, check=False)

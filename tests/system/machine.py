@@ -1,91 +1,94 @@
-"""A Debian of our own with a real systemd: made by debootstrap, booted by systemd-nspawn, entered by nsenter.
+"""A Debian with a real systemd: a root folder booted by systemd-nspawn, entered by nsenter.
 
-It has this machine's network, so that what listens on a port in there is reached from here. One at a time.
+One at a time, as two would share their control groups. Without a network of its own it has this machine's, so that what
+listens on a port in there is reached from here.
 """
 
-import os
-import shutil
+import contextlib
 import subprocess
 from pathlib import Path
 
-from tests.edge.box import wait_for
+import pytest
 
-PACKAGES = "systemd,systemd-sysv,dbus,python3"  # Debian's minimal base, an init, and what the installer asks for
+from tests.edge import box
+from tests.system.debian import LackingError
+
+LIMIT_S = 120  # for what takes a second: a state is waited for however busy this machine is
+_BOOT_S = 60
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAMESPACES = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
 _STATES = ("running", "degraded")
 
 
-def lacking() -> str | None:
-    """Why no machine can be made here, None when it can."""
-    if os.geteuid() != 0:
-        return "root is wanted, for debootstrap and systemd-nspawn"
-    tools = [tool for tool in ("debootstrap", "systemd-nspawn", "nsenter") if shutil.which(tool) is None]
-    return f"no {', '.join(tools)} here (apt-get install debootstrap systemd-container)" if tools else None
-
-
-def make_root(folder: Path, release: str = "bookworm") -> Path:
-    """Debian's minimal base and PACKAGES, from the mirror that this machine's own apt uses."""
-    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", release, str(folder), *_mirror()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return folder
-
-
-def _mirror() -> list[str]:
-    """The first of this machine's sources that has Debian's main archive; debootstrap's own choice without any."""
-    words = ["apt-get", "indextargets", "--format", "$(SITE) $(LABEL)", "Created-By: Packages"]
-    told = subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
-    return [line.split()[0] for line in told if line.split()[1:] == ["Debian"]][:1]
+def wait_for(condition: object, limit_s: float = LIMIT_S) -> None:
+    """As on a box, and longer."""
+    box.wait_for(condition, limit_s)
 
 
 class Machine:
     """From `boot` to `power_off`, as often as wanted."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, network: Path | None = None) -> None:
+        """`network` is the namespace that it gets as its own."""
+        self.root, self._network = root, network
+        self._console = root.parent / f"{root.name}.console"
         self._nspawn: subprocess.Popen[bytes] | None = None
 
-    def boot(self) -> None:
-        """Returns when its systemd has started all that it should."""
-        self.switch_on()
-        wait_for(lambda: self.try_sh("systemctl is-system-running").stdout.strip() in _STATES)
+    def boot(self, limit_s: float = _BOOT_S) -> None:
+        """Returns when its systemd has started all that it should. Raises LackingError when it has not in that time."""
+        try:
+            self.switch_on(limit_s)
+            wait_for(lambda: self.try_sh("systemctl is-system-running").stdout.strip() in _STATES, limit_s)
+        except AssertionError as error:
+            self.power_off(0)
+            raise LackingError(f"no Debian boots here within {limit_s:g} s{self._said()}") from error
 
-    def switch_on(self) -> None:
+    def switch_on(self, limit_s: float = LIMIT_S) -> None:
         """The same, without waiting for more than its first process."""
         options = ["--boot", "--register=no", "--keep-unit", "--console=pipe", "--quiet"]
-        self._nspawn = subprocess.Popen(
-            ["systemd-nspawn", "-D", str(self.root), *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_for(lambda: self._init() is not None)
+        if self._network is not None:
+            options.append(f"--network-namespace-path={self._network}")
+        with self._console.open("wb") as console:
+            self._nspawn = subprocess.Popen(  # which ends when this process does, however that is
+                ["setpriv", "--pdeathsig", "TERM", "systemd-nspawn", "-D", str(self.root), *options],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+            )  # fmt: skip
+        wait_for(lambda: self._init() is not None, limit_s)
 
     def _init(self) -> str | None:
-        """Its first process, as this machine counts. Asked anew each time: nspawn's first child is another."""
+        """Its first process, as this machine counts, once it is in there: nspawn's own children are still out here."""
         assert self._nspawn is not None
-        assert self._nspawn.poll() is None, "systemd-nspawn ended; run it by hand to see why"
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
-        return children[0] if children else None
+        if self._nspawn.poll() is not None:
+            raise LackingError(f"systemd-nspawn ended with {self._nspawn.returncode}{self._said()}")
+        with contextlib.suppress(OSError):  # one of nspawn's own has ended meanwhile
+            children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+            return next((pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "systemd\n"), None)
+        return None
 
-    def power_off(self, limit_s: float = 30) -> None:
-        """In order: every unit is stopped. nspawn itself answers SIGTERM that way."""
+    def _said(self) -> str:
+        """The end of what came on its console."""
+        lines = self._console.read_text(errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()][-3:]
+        return f": {' / '.join(said)}" if said else ", and says nothing"
+
+    def power_off(self, limit_s: float = LIMIT_S) -> None:
+        """In order: every unit is stopped, as nspawn answers SIGTERM. What takes longer than that is cut off."""
         if self._nspawn is not None:
             self._nspawn.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._nspawn.wait(limit_s)
-            finally:
-                self._nspawn.kill()
-                self._nspawn.wait()
+            self._nspawn.kill()
+            self._nspawn.wait()
         self._nspawn = None
 
-    def try_sh(self, command: str, limit_s: float = 120) -> "subprocess.CompletedProcess[str]":
+    def try_sh(self, command: str, limit_s: float = LIMIT_S) -> "subprocess.CompletedProcess[str]":
         """A shell in there, as root."""
         enter = ["nsenter", "--target", str(self._init()), *_NAMESPACES, "--", "env", "-i", _PATH, "sh", "-c", command]
         return subprocess.run(
             enter, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=limit_s
         )
 
-    def sh(self, command: str, limit_s: float = 120) -> str:
+    def sh(self, command: str, limit_s: float = LIMIT_S) -> str:
         """The same, for what must succeed: its stdout."""
         done = self.try_sh(command, limit_s)
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -94,3 +97,11 @@ class Machine:
     def path(self, inside: str) -> Path:
         """A file of it, seen from here."""
         return self.root / inside.lstrip("/")
+
+
+def boot_first(machine: Machine) -> None:
+    """Skips where a plain Debian does not boot: then the machine under it is the reason."""
+    try:
+        machine.boot()
+    except LackingError as why:
+        pytest.skip(str(why))

@@ -16,7 +16,8 @@ from edge.trigger import ask
 from models.bundle import open_bundle
 from models.drift import usual_of
 from models.errors import MekikiError
-from models.health import Health, measure
+from models.health import Health
+from models.measure import measure
 from models.runner import Runner
 from models.store import Store
 from models.trigger import Trigger

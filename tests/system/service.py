@@ -10,9 +10,9 @@ import urllib.request
 from pathlib import Path
 
 from tests import tiny
-from tests.edge.box import LIMIT_S, Subscriber, free_port, wait_for
+from tests.edge.box import Subscriber, free_port
 from tests.signer import Signer
-from tests.system.machine import Machine
+from tests.system.machine import LIMIT_S, Machine, wait_for
 
 UNIT = "mekiki-edge"
 CONFIG = "/etc/mekiki/edge.toml"
@@ -95,7 +95,7 @@ class Service:
 
     def metric(self, name: str) -> float:
         """One without labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=LIMIT_S) as answer:
             lines = answer.read().decode().splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
@@ -108,7 +108,7 @@ class Service:
         return int(self.machine.sh(f"{listen} | grep -c {epoch}"))
 
     def subscriber(self) -> Subscriber:
-        return Subscriber(self.address)
+        return Subscriber(self.address, LIMIT_S)
 
     def evidence(self) -> Path:
         return self.machine.path("/var/lib/mekiki/evidence")

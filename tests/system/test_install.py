@@ -14,7 +14,9 @@ def name_of(machine) -> str:
     return machine.sh("readlink /opt/mekiki/current")
 
 
-def test_a_minimal_debian_with_its_own_python_is_all_that_it_needs(machine, measured):
+def test_a_minimal_debian_with_its_own_python_is_all_that_it_needs(prepared, machine, measured):
+    measured("a Debian made", prepared.root_s)
+    measured("the installer made beside it", prepared.installer_s)
     for package in ("python3-venv", "python3-pip", "libgl1", "libglib2.0-0", "libgomp1", "curl"):
         assert machine.try_sh(f"dpkg -s {package}").returncode != 0, f"{package} is there: the root is not minimal"
     began_s = time.monotonic()
@@ -110,21 +112,3 @@ def test_settings_that_a_version_does_not_take_stop_the_upgrade_before_the_switc
     assert done.returncode == 1
     assert "does not take /etc/mekiki/edge.toml" in done.stderr
     assert service.pid() == pid
-
-
-def test_uninstall_leaves_settings_and_data_and_an_install_finds_them_again(machine, service):
-    digest = service.install_model("b")
-    told = machine.sh("sh /opt/mekiki/current/installer/install.sh uninstall")
-    assert "left: /etc/mekiki, /var/lib/mekiki and the user mekiki" in told
-    assert machine.sh("ls /opt; systemctl list-unit-files --no-legend 'mekiki*'; ls /usr/local/bin") == ""
-    assert "started, and ready" in machine.sh(RUN)
-    with service.subscriber() as subscriber:
-        assert subscriber.next()["bundle"].startswith(digest)
-
-
-def test_purge_takes_everything(machine, service):
-    machine.sh(f"{RUN} uninstall --purge")
-    assert machine.sh("ls -d /opt/mekiki /etc/mekiki /var/lib/mekiki 2>/dev/null || true") == ""
-    assert machine.try_sh("id mekiki").returncode != 0
-    machine.sh(f"{RUN} --no-start")
-    service.furnish()

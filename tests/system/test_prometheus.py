@@ -35,7 +35,7 @@ from tests.system.prometheus import Prometheus
 
 pytestmark = pytest.mark.system
 NAMES = ("well", "down", "stale", "gone", "idle", "late", "drift", "worse", "disk", "full")
-LIMIT_S = 90
+LIMIT_S = 150
 
 
 @dataclass

@@ -17,11 +17,9 @@ SIZE_PX, BANK, STEPS = 96, 300, 80
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Left:
     """What one real fit left, and what it said."""
 
-    plates: Plates
-    weights: Path
     out: Path
     said: str
 
@@ -35,24 +33,22 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Marked:
-    """The same of a detector."""
+class Fitted(Left):
+    """Of plates."""
+
+    plates: Plates
+    weights: Path
+
+
+@dataclass(frozen=True)
+class Marked(Left):
+    """Of bars with marks, by a detector."""
 
     data: Path
-    out: Path
-    said: str
     learned: Path  # its weights
     interrupted: str  # what was said on stderr when it was interrupted,
     left: list[str]  # what lay beside the bundle to be then,
     other: str  # and what was said to the same command with another option
-
-    @property
-    def bundle(self) -> Bundle:
-        return open_bundle(self.out)
-
-    @property
-    def report(self) -> Path:
-        return self.out.with_name(self.out.name + ".report")
 
 
 def fit_arguments(data: Path, out: Path, *more: object) -> list[str]:
@@ -105,6 +101,32 @@ def _no_weights_of_this_machine(tmp_path_factory):
         yield
 
 
+@pytest.fixture
+def refused(tmp_path):
+    """Runs a command that must fail with `code`; returns its one line. Nothing may change on disk."""
+
+    def run(arguments: list[object], code: int) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        err = refusal_of([str(argument) for argument in arguments], code)
+        assert err.startswith("mekiki-train: ")
+        assert err.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        return err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def in_a_hurry():
+    """A study takes little time to say how long a verdict takes."""
+    from trainer.study import cost
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "_ENOUGH_S", 0.1)
+        patch.setattr(cost, "_BUSY_S", 0.1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def torch():
     """On one thread: more of them stand in each other's way where tests run side by side."""
@@ -140,7 +162,8 @@ def weights(torch, plates, spec, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def fitted(plates, weights, tmp_path_factory) -> Fitted:
     out = tmp_path_factory.mktemp("fitted") / "plates.bundle"
-    return Fitted(plates, weights, out, said_by(fit_arguments(plates.root, out, "--weights", weights, "--seed", 3)))
+    said = said_by(fit_arguments(plates.root, out, "--weights", weights, "--seed", 3))
+    return Fitted(out, said, plates, weights)
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +199,7 @@ def marked(mmdet, tmp_path_factory) -> Marked:
             interrupted = refusal_of(arguments, 1)
         left = sorted(path.name for path in out.parent.iterdir())
         other = refusal_of([*arguments, "--batch", "3"], 2)
-        return Marked(data, out, said_by(arguments), learned, interrupted, left, other)
+        return Marked(out, said_by(arguments), data, learned, interrupted, left, other)
 
 
 def keeping(learned: Path):

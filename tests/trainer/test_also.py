@@ -83,6 +83,15 @@ def test_a_person_reads_of_each_precision_what_became_of_it(made):
         assert any(line.startswith(f"{precision}: parity: torch and IR at {precision} agree within") for line in lines)
 
 
+def test_a_precision_that_decides_worse_is_left_out_and_the_fit_goes_on(plates, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainer.quantize.MOST_AUC", -1)  # nothing is that much better
+    out = tmp_path / "plates.bundle"
+    chosen = ["--weights", weights, "--bank", 150, "--image-size", 64, "--also", "f16"]
+    said = said_by(fit_arguments(plates.root, out, *chosen))
+    assert "f16: WARNING: f16 is left out, as it decides worse: AUC " in said
+    assert open_bundle(out).precisions == ("f32",)
+
+
 def test_the_precision_that_the_bundle_has_first_is_refused_before_anything_is_read(tmp_path):
     said = refusal_of(fit_arguments(tmp_path / "none", tmp_path / "b", "--also", "f32"), 2)
     assert "--also f32: that is what the bundle has first" in said

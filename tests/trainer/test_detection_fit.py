@@ -13,15 +13,15 @@ import pytest
 from models.errors import ModelError
 from models.files import sha256_of
 from models.golden import check_golden
-from models.health import limits_of, measure
+from models.health import limits_of
 from models.images import read_image
+from models.measure import measure
 from models.regions import regions_of
 from models.runner import Runner
 from tests import tiny
 from tests.trainer.conftest import STEPS, detection_arguments, refusal_of, said_by
 from tests.trainer.marked import SIDE_PX, bar, marked_set
 from trainer.annotations.types import Picture
-from trainer.cli import main
 from trainer.detection.fit import _label
 from trainer.proof import health_words
 
@@ -228,22 +228,6 @@ def test_weights_of_another_network_are_refused_before_anything_is_written(mmdet
     arguments = detection_arguments(data, tmp_path / "a.bundle", "--weights", tmp_path / "resnet.pth")
     assert "resnet.pth: lacks backbone." in refusal_of(arguments, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "resnet.pth"]
-
-
-@pytest.fixture
-def refused(tmp_path, capsys):
-    """Runs a command that must fail with `code`; returns its one line. Nothing may change on disk."""
-
-    def run(arguments, code) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        assert main([str(argument) for argument in arguments]) == code
-        err = capsys.readouterr().err
-        assert err.startswith("mekiki-train: ")
-        assert err.count("\n") == 1
-        assert sorted(tmp_path.rglob("*")) == before
-        return err
-
-    return run
 
 
 @pytest.mark.parametrize(

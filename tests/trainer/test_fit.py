@@ -10,8 +10,9 @@ from models.bundle import MODEL_BIN, open_bundle
 from models.errors import DatasetError
 from models.files import sha256_of
 from models.golden import check_golden
-from models.health import limits_of, measure, unfit
+from models.health import limits_of, unfit
 from models.images import read_image
+from models.measure import measure
 from models.precision import cpu_has_bf16
 from models.runner import Runner
 from tests.trainer.conftest import BANK, SIZE_PX, fit_arguments, refusal_of, said_by

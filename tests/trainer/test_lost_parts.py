@@ -21,7 +21,8 @@ from trainer import rethreshold
 from trainer.dataset import scan
 from trainer.evaluate import NO_PART, Scored, score_images
 from trainer.export import defaced
-from trainer.fit import Good, Judged, _golden_images
+from trainer.golden import golden_images
+from trainer.good import Good, Judged
 from trainer.looks import Looks, choose_looks
 from trainer.pictures import draw_report
 from trainer.policy import false_rejects_at
@@ -99,7 +100,7 @@ def test_a_new_threshold_rests_on_none_either_and_a_person_is_told(tmp_path, mon
 
 def test_golden_images_show_parts(good, hole, lost_good, lost_hole):
     images, said = Good([good.path], [read_image(good.path)], ()), list[str]()
-    made = _golden_images(images, Judged([], [], [lost_good, good, lost_hole, hole]), AS_THEY_ARE, said.append)
+    made = golden_images(images, Judged([], [], [lost_good, good, lost_hole, hole]), AS_THEY_ARE, said.append)
     assert (set(made), said) == ({"good", "defect", "defaced"}, [])
     assert np.array_equal(made["defect"], read_image(hole.path))
     assert np.array_equal(made["good"], read_image(good.path))
@@ -132,7 +133,7 @@ def test_without_any_golden_image_that_shows_a_part_nothing_is_made(good):
     nothing = replace(AS_THEY_ARE, upright=Beside(np.ones((8, 8), np.uint8), "no part"))  # type: ignore[arg-type]
     images = Good([good.path], [read_image(good.path)], ())
     with pytest.raises(DatasetError, match="in no image that a golden one could be made of a part was found"):
-        _golden_images(images, Judged([], [], [good]), nothing, print)
+        golden_images(images, Judged([], [], [good]), nothing, print)
 
 
 def test_it_is_drawn_as_what_it_is_and_stretches_no_histogram(good, hole, lost_hole, tmp_path):

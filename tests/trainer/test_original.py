@@ -23,7 +23,6 @@ from trainer.original.page import all_words, write_page
 from trainer.original.parts import MODELS, Asked, Part, parts_of
 from trainer.original.published import CONDITIONS, published
 from trainer.original.tables import sections_of
-from trainer.study import cost
 from trainer.study.candidates import parse_candidates
 from trainer.study.report.matrix import Entry
 from trainer.study.report.numbers import NOTHING
@@ -33,14 +32,7 @@ from trainer.study.types import Cell, ScoredPart, Study
 from trainer.threshold import normal_quantile
 
 OWN = Path(trainer.original.__file__).parent
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _in_a_hurry():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost, "_ENOUGH_S", 0.1)
-        patch.setattr(cost, "_BUSY_S", 0.1)
-        yield
+pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
 
 def few(*names, **more):

@@ -247,6 +247,18 @@ def test_at_bf16_the_parity_gate_refuses_what_rounding_does_not_explain_and_says
         check_parity([tiny.frame(tiny.NG)], lambda _: want * (1 + 1.5 * MAX_ROUNDED), rounding, 0.5)
 
 
+def test_where_bf16_was_judged_by_its_decisions_the_parity_gate_writes_down_how_far_it_is_off(rounding, bundle):
+    want = rounding.predict(tiny.frame(tiny.NG)).score * (1 + 1.5 * MAX_ROUNDED)
+    parity = check_parity([tiny.frame(tiny.NG)], lambda _: want, rounding, 0.5, judged=True)
+    assert parity.max_relative == pytest.approx(1.5 * MAX_ROUNDED, rel=0.05)
+    with pytest.raises(ModelError, match="differ by nan of the score"):
+        check_parity([tiny.frame(tiny.NG)], lambda _: float("nan"), rounding, 0.5, judged=True)
+    with pytest.raises(ModelError, match=r"at most 0\.001 and none were wanted"):
+        check_parity(
+            [tiny.frame(tiny.NG)], lambda _: want, Runner(bundle / MODEL_XML, tiny.DECODER, "f32"), 0.5, judged=True
+        )
+
+
 def test_the_parity_gate_refuses_scores_that_are_no_numbers_even_where_both_say_so(tmp_path):
     broken = tiny.make_bundle(tmp_path / "nan.bundle", nan=True)
     runner = Runner(broken / MODEL_XML, tiny.DECODER, "f32")

@@ -12,6 +12,7 @@ from trainer.quantize import (
     MOST_AUC,
     Calibration,
     Tried,
+    decides,
     decision_of,
     few_of,
     groups_of,
@@ -20,6 +21,7 @@ from trainer.quantize import (
     quantized,
     shrunk,
 )
+from trainer.variants import proven
 
 SPEC = Preprocess(height_px=32, width_px=48, mean_rgb=(9, 99, 0), std_rgb=(50, 60, 70))
 LAYERS = ("first", "second", "third", "fourth")
@@ -105,6 +107,26 @@ def test_where_nothing_helps_int8_is_left_out_and_a_person_is_told(graph, calibr
     said, bad = [], Decision(auc=0.5, recall=0.5)
     assert quantized(graph, calibration, lambda _: Tried(None, bad), GOOD, said.append) is None
     assert said == ["WARNING: int8 is left out: with no layers that matter quantised it decides as well as before"]
+
+
+def test_a_precision_that_decides_worse_is_not_taken_and_a_person_is_told_by_how_much():
+    said = []
+    assert decides("bf16", GOOD, GOOD, said.append)
+    assert said == []
+    assert not decides("bf16", GOOD, Decision(auc=0.7, recall=0.5), said.append)
+    assert said == [
+        "WARNING: bf16 is left out, as it decides worse: AUC 0.900 -> 0.700, recall 0.50 -> 0.50 "
+        "on the calibration split"
+    ]
+
+
+def test_a_precision_that_cannot_be_proven_is_left_out_and_a_person_is_told_why(graph):
+    def prove(_):
+        raise ModelError("parity: torch and the IR differ")
+
+    said = []
+    assert proven(graph, "bf16", lambda path: path, prove, said.append) is None
+    assert said == ["WARNING: bf16 is left out: parity: torch and the IR differ"]
 
 
 def test_a_graph_without_layers_is_refused():

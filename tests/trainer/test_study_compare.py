@@ -16,7 +16,6 @@ from models.runner import Runner
 from tests.trainer.conftest import refusal_of, said_by
 from trainer.conditions import parse_condition, parse_conditions
 from trainer.fit_command import run_fit
-from trainer.study import cost
 from trainer.study.cache import Fit, Measured, Place, place_of, read
 from trainer.study.figures import figures_of
 from trainer.study.jobs import jobs_of
@@ -25,6 +24,7 @@ from trainer.study.splits import Wanted, make_splits
 from trainer.study.types import Candidate, Study
 from trainer.study.workers import Workers
 
+pytestmark = pytest.mark.usefixtures("in_a_hurry")
 CANDIDATES = """
 [[candidate]]
 name = "tiny"
@@ -57,14 +57,6 @@ def arguments(plates, weights, tmp_path_factory):
     (folder / "two.toml").write_text(CANDIDATES % (weights, folder / "junk.pth"))
     always = ["--limit", "4", "--conditions", "brightness", "--seed", "3"]
     return ["compare", "--data", str(plates.root), "--candidates", str(folder / "two.toml"), *always]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _in_a_hurry():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost, "_ENOUGH_S", 0.1)
-        patch.setattr(cost, "_BUSY_S", 0.1)
-        yield
 
 
 @pytest.fixture(scope="module")

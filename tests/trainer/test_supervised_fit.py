@@ -12,18 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-from models.bundle import Bundle, open_bundle
+from models.bundle import open_bundle
 from models.errors import ModelError
 from models.files import sha256_of
 from models.golden import check_golden
-from models.health import limits_of, measure
+from models.health import limits_of
 from models.images import read_image
+from models.measure import measure
 from models.regions import regions_of
 from models.runner import Runner
 from tests import tiny
-from tests.trainer.conftest import refusal_of, said_by
+from tests.trainer.conftest import Left, refusal_of, said_by
 from tests.trainer.plates import SIDE_PX, mask_of, plate
-from trainer.cli import main
 
 TINY, SIZE_PX = "test_resnet", 64
 STEPS = {"classification": 60, "segmentation": 30}
@@ -31,20 +31,10 @@ each_family = pytest.mark.parametrize("family", STEPS)
 
 
 @dataclass(frozen=True)
-class Made:
-    """What one real fit left, and what it said."""
+class Made(Left):
+    """Of plates with holes."""
 
     data: Path
-    out: Path
-    said: str
-
-    @property
-    def bundle(self) -> Bundle:
-        return open_bundle(self.out)
-
-    @property
-    def report(self) -> Path:
-        return self.out.with_name(self.out.name + ".report")
 
 
 def arguments_of(family: str, data: Path, out: Path, *more: object) -> list[str]:
@@ -73,7 +63,7 @@ def fits(torch, data, tmp_path_factory) -> dict[str, Made]:
     for family, steps in STEPS.items():
         out = tmp_path_factory.mktemp(family) / "plates.bundle"
         choices = ["--steps", steps, "--seed", 3, "--also", "int8,f16"]
-        made[family] = Made(data, out, said_by(arguments_of(family, data, out, *choices)))
+        made[family] = Made(out, said_by(arguments_of(family, data, out, *choices)), data)
     return made
 
 
@@ -228,22 +218,6 @@ def test_a_failure_leaves_neither_bundle_nor_pictures(fits, data, tmp_path, monk
     monkeypatch.setattr(place, Mock(side_effect=error))
     refusal_of(arguments_of("classification", data, tmp_path / "a.bundle", "--steps", 1), 1)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def refused(tmp_path, capsys):
-    """Runs a command that must fail with `code`; returns its one line. Nothing may change on disk."""
-
-    def run(arguments, code) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        assert main([str(argument) for argument in arguments]) == code
-        err = capsys.readouterr().err
-        assert err.startswith("mekiki-train: ")
-        assert err.count("\n") == 1
-        assert sorted(tmp_path.rglob("*")) == before
-        return err
-
-    return run
 
 
 def test_boxes_are_refused_for_segmentation_as_masks_are_wanted(refused, tmp_path):

@@ -24,7 +24,9 @@ from trainer.anomaly.model import Learned as LearnedModel
 from trainer.anomaly.model import no_more
 from trainer.dataset import scan
 from trainer.evaluate import NO_PART, Scored, evaluate, found_in, in_words, score_images
-from trainer.fit import Good, Judged, _golden_images, _judge
+from trainer.fit import _judge
+from trainer.golden import golden_images
+from trainer.good import Good, Judged
 from trainer.looks import Looks, choose_looks
 from trainer.proof import put_threshold
 from trainer.reading import UPRIGHT as UPRIGHT_READING
@@ -382,7 +384,7 @@ def looks_of(learned: Learned) -> Looks:
 def test_golden_images_show_a_part_and_the_defaced_one_is_defaced_on_it(learned, scored, data):
     paths = scan(data).train_good
     away = [key(0, (-50, 40)), key(170, (45, 45))]  # nothing of the key lies in the middle of the frame
-    golden = _golden_images(Good(paths, away, ()), Judged([], [], scored), looks_of(learned), silent)
+    golden = golden_images(Good(paths, away, ()), Judged([], [], scored), looks_of(learned), silent)
     assert set(golden) == {"good", "defect", "defaced"}
     assert all(looks_of(learned).finds(image) for image in golden.values())
     changed = (golden["defaced"] != away[0]).any(axis=2)
@@ -395,7 +397,7 @@ def test_a_bundle_without_a_golden_image_is_not_made(learned, scored):
     nothing = [keys.empty(seed) for seed in range(2)]
     lost = [item for item in scored if item.prediction.lost]
     with pytest.raises(DatasetError, match="in no image that a golden one could be made of a part was found"):
-        _golden_images(Good([], nothing, ()), Judged([], [], lost), looks_of(learned), silent)
+        golden_images(Good([], nothing, ()), Judged([], [], lost), looks_of(learned), silent)
 
 
 # ---- through the command
@@ -409,7 +411,7 @@ def made(data, weights, tmp_path_factory) -> Fitted:
     shutil.copytree(data, root)
     for path in sorted((root / "test/mark").iterdir())[:3]:
         write_image(path, key(*keys.poses(3, seed=31)[int(path.stem)], seed=80, mark=DARK))
-    return Fitted(None, weights, out, said_by(fit_arguments(root, out, "--weights", weights)))
+    return Fitted(out, said_by(fit_arguments(root, out, "--weights", weights)), None, weights)
 
 
 def test_a_fit_finds_keys_and_says_so(made):

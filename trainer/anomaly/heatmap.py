@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.decoding import decode
 from models.errors import ModelError
 from models.heatmap import OUTPUT, score_of
-from models.manifest import Decoder, HeatmapDecoder, HeatmapTraining, Precision
+from models.manifest import Decision, Decoder, HeatmapDecoder, HeatmapTraining, Precision
 from models.prediction import Image
 from models.upright import Mask
 from trainer.anomaly.graph import graph_of
@@ -20,7 +20,7 @@ from trainer.anomaly.model import Facts, Learned, Learner, Lesson, Say, Setup
 from trainer.anomaly.painted import painted
 from trainer.backbone import tensor_of
 from trainer.embed import Pipeline
-from trainer.quantize import Tried, decision_of, quantized
+from trainer.quantize import Tried, decides, decision_of, quantized
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -60,21 +60,27 @@ class HeatmapModel:
         say(f"learned: {self._words(len(lesson.images), lesson)}")
 
         def also(precision: Precision, say: Say) -> Learned | None:
-            return self._quantized(plain, lesson, say) if precision == "int8" else plain
+            return self._further(plain, lesson, precision, say)
 
         plain = Learned(graph, decoder, [], torch_score, also)
         return plain
 
-    def _quantized(self, plain: Learned, lesson: Lesson, say: Say) -> Learned | None:
+    def _further(self, plain: Learned, lesson: Lesson, precision: Precision, say: Say) -> Learned | None:
         """As long as good images that were kept aside are told from the same ones with painted defects as before."""
         split = painted(lesson.aside, lesson.mask, lesson.spec, self._setup.options.seed)
         every = [image for images in split.bad for image in images]
 
-        def try_(graph: ov.Model) -> Tried[ov.Model]:
-            good_scores, bad_scores = (_scores(graph, images, plain.decoder) for images in (split.good, every))
-            return Tried(graph, decision_of(good_scores, bad_scores))
+        def decision(graph: ov.Model, at: Precision) -> Decision:
+            good_scores, bad_scores = (_scores(graph, images, plain.decoder, at) for images in (split.good, every))
+            return decision_of(good_scores, bad_scores)
 
-        made = quantized(plain.graph, lesson.calibration(), try_, try_(plain.graph).decision, say)
+        def try_(graph: ov.Model) -> Tried[ov.Model]:
+            return Tried(graph, decision(graph, "int8"))
+
+        before = decision(plain.graph, self._setup.options.precision)
+        if precision != "int8":
+            return plain if decides(precision, before, decision(plain.graph, precision), say) else None
+        made = quantized(plain.graph, lesson.calibration(), try_, before, say)
         return None if made is None else replace(plain, graph=made[0], quantization=made[1])
 
     def _words(self, n_images: int, lesson: Lesson) -> str:
@@ -99,13 +105,13 @@ class HeatmapModel:
         )
 
 
-def _scores(graph: ov.Model, images: Sequence[Image], decoder: Decoder) -> list[float]:
+def _scores(graph: ov.Model, images: Sequence[Image], decoder: Decoder, precision: Precision) -> list[float]:
     scores: dict[int, float] = {}
 
     def note(key: int, heatmap: NDArray[np.float32]) -> None:
         scores[key] = decode(decoder, [heatmap[None]], 1, 1).score
 
-    Pipeline(graph, note, "int8").run(enumerate(images))
+    Pipeline(graph, note, precision).run(enumerate(images))
     return [scores[key] for key in range(len(images))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from trainer.anomaly.painted import Painted, painted
 from trainer.bank import Bank, gather, held_out_maps, held_out_scores, make_bank
 from trainer.narrow import principal
 from trainer.patchcore import Patchcore
-from trainer.quantize import Tried, decision_of, quantized
+from trainer.quantize import Tried, decides, decision_of, quantized
 from trainer.reading import decoder_for
 from trainer.search import freeze_bias, rounded_bank, with_search
 from trainer.size import BANK, Setting, choose_size, probe_cost, settings_of
@@ -85,22 +86,31 @@ class PatchcoreModel:
         self._n_vectors = len(found.bank.vectors)
         say(f"bank: {self._n_vectors} vectors of {found.bank.vectors.shape[1]}")
 
+        @functools.cache
+        def told_apart() -> tuple[Painted, Decision]:
+            split = painted(lesson.images, lesson.mask, lesson.spec, self._options.seed)
+            return split, found.decision(split)
+
         def also(precision: Precision, say: Say) -> Learned | None:
+            split, before = told_apart()
             if precision == "int8":
-                return self._quantized(embedding, lesson, found, say)
-            return self._learned(self._searched(embedding, lesson, precision, found.bank), lesson, no_more)
+                return self._quantized(embedding, lesson, found.bank, split, before, say)
+            other = self._searched(embedding, lesson, precision, found.bank)
+            is_kept = decides(precision, before, other.decision(split), say)
+            return self._learned(other, lesson, no_more) if is_kept else None
 
         return self._learned(found, lesson, also)
 
-    def _quantized(self, embedding: ov.Model, lesson: Lesson, main: Searched, say: Say) -> Learned | None:
+    def _quantized(  # noqa: PLR0913, PLR0917
+        self, embedding: ov.Model, lesson: Lesson, like: Bank, split: Painted, before: Decision, say: Say
+    ) -> Learned | None:
         """The network by NNCF, and a bank of what the quantised network gives, on a grid of its own."""
-        split = painted(lesson.images, lesson.mask, lesson.spec, self._options.seed)
 
         def try_(graph: ov.Model) -> Tried[Searched]:
-            found = self._searched(graph, lesson, "int8", main.bank)
+            found = self._searched(graph, lesson, "int8", like)
             return Tried(found, found.decision(split))
 
-        made = quantized(embedding, lesson.calibration(), try_, main.decision(split), say)
+        made = quantized(embedding, lesson.calibration(), try_, before, say)
         return None if made is None else replace(self._learned(made[0], lesson, no_more), quantization=made[1])
 
     def _searched(

@@ -9,17 +9,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.bundle import MODEL_XML
-from models.files import sha256_of, whole_folder
-from models.health import limits_of, measure
+from models.files import sha256_of
+from models.health import limits_of
 from models.images import read_image
 from models.manifest import BoxesDecoder, BoxParity, DetectionTraining, Preprocess, Threshold, Weights
-from models.prediction import Image
+from models.measure import measure
 from models.runner import Runner
 from trainer.annotations import Annotated, Picture, as_dataset, check_enough, read_annotations
 from trainer.detection.config import SCORE_FLOOR, Plan, letterbox_spec
@@ -32,13 +32,15 @@ from trainer.detection.split import Split, split
 from trainer.detection.train import ready, stopped_at, train
 from trainer.detection.weights import find_weights, write_start
 from trainer.evaluate import Scored, score_images
-from trainer.export import Recipe, VariantRecipe, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.export import Recipe, VariantRecipe, package_versions, save_ir, write_bundle
+from trainer.fitting import end, refuse_start, weights_words
+from trainer.golden import plainest, some_of
 from trainer.options import DetectionOptions
 from trainer.pictures import draw_report
 from trainer.pose import measure_pose
 from trainer.proof import health_words, put_threshold, threshold_words
 from trainer.quantize import Calibration, calibration_of
-from trainer.variants import refuse_unable_here, variants_of
+from trainer.variants import variants_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -47,6 +49,7 @@ Say = Callable[[str], None]
 WEIGHTS = "weights.pth"  # in the report: another fit may begin with them
 _ANY = "defect"  # class of whatever is wrong
 _PARITY_IMAGES = 16
+_UNTRAINED = "A detector that begins from nothing needs more pictures and steps."
 _POSE_IMAGES = 24
 
 
@@ -65,9 +68,7 @@ def fit(options: DetectionOptions, say: Say) -> None:
 
     An interrupted training stays beside the bundle to be, and the same command goes on with it.
     """
-    refuse_existing(options.out)
-    refuse_existing(options.report)
-    refuse_unable_here(options.also)
+    refuse_start(options, options.also)
     annotated = read_annotations(options.data, options.merge_px)
     if options.one_class:
         annotated = annotated.as_one_class(_ANY)
@@ -83,18 +84,17 @@ def fit(options: DetectionOptions, say: Say) -> None:
         scored = score_images(runner, [(_label(p), p.path) for p in parts.held_out], "score")
         recipe = _prove(options, parts, learned, runner, decoder, scored, say)
     variants = _variants(options, parts, learned, graph, decoder, say)
-    try:
-        with whole_folder(options.report) as pictures:
-            draw_report(pictures, as_dataset(annotated), scored, [], recipe.threshold.ng_at_or_above)
-            shutil.copy(learned.file, pictures / WEIGHTS)
-            shutil.copy(learned.file.with_name(CURVE), pictures / CURVE)
-        # Last: with it the fit is done.
-        write_bundle(options.out, graph, _golden_images(scored), recipe, variants=variants)
-    except BaseException:
-        shutil.rmtree(options.report, ignore_errors=True)
-        raise
+
+    def draw(pictures: Path) -> None:
+        draw_report(pictures, as_dataset(annotated), scored, [], recipe.threshold.ng_at_or_above)
+        shutil.copy(learned.file, pictures / WEIGHTS)
+        shutil.copy(learned.file.with_name(CURVE), pictures / CURVE)
+
+    def write() -> None:
+        write_bundle(options.out, graph, plainest(scored), recipe, variants=variants)
+
+    end(options, draw, write, say)
     shutil.rmtree(options.training, ignore_errors=True)
-    say(f"bundle: {options.out}\npictures: {options.report}")
 
 
 def _learn(options: DetectionOptions, annotated: Annotated, parts: Split, say: Say) -> Learned:
@@ -104,7 +104,7 @@ def _learn(options: DetectionOptions, annotated: Annotated, parts: Split, say: S
     pose = measure_pose([read_image(p.path) for p in parts.good[:_POSE_IMAGES]])
     plan = plan_training(options, pose)
     weights, file = find_weights(options.model, options.weights, allow_hub=options.allow_hub)
-    say(_weights_words(weights))
+    say(weights_words(weights, _UNTRAINED))
     turned = f"parts are turned against each other by up to {pose.rotation_deg:.0f} degrees"
     say(f"training: {options.model} at {side_px} px, up to {plan.steps} steps of {plan.batch}; {turned}")
     work = options.training
@@ -157,7 +157,7 @@ def _proof(  # noqa: PLR0913, PLR0917
     threshold = put_threshold(options.policy, [], scored)
     say(threshold_words(threshold))
     network = torch_network(options.model, learned.file, decoder.labels)
-    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
+    images = some_of(scored, _PARITY_IMAGES)
     parity = check_boxes(images, network, runner, learned.spec, decoder.labels, threshold.ng_at_or_above)
     others = f" but on {parity.count_differences}" if parity.count_differences else ""
     say(f"parity: torch and IR find the same {parity.n_boxes} boxes on {parity.n_images} images{others}, within "
@@ -202,25 +202,9 @@ def _label(picture: Picture) -> str:
     return "good" if picture.is_good else Counter(picture.labels).most_common(1)[0][0].replace("/", "_")
 
 
-def _golden_images(scored: Sequence[Scored]) -> dict[str, Image]:
-    """The most inconspicuous good one and the plainest defect: what must not change on any device."""
-    good = min((item for item in scored if item.label == "good"), key=lambda item: item.score)
-    bad = max((item for item in scored if item.label != "good"), key=lambda item: item.score)
-    return {"good": read_image(good.path), "defect": read_image(bad.path)}
-
-
 def _data_words(annotated: Annotated, parts: Split) -> str:
     boxes = sum(len(p.labels) for p in annotated.bad)
     held_good = sum(p.is_good for p in parts.held_out)
     learn = f"{len(parts.good)} good and {len(parts.learn) - len(parts.good)} with defects to learn from"
     held = f"{held_good} and {len(parts.held_out) - held_good} held out"
     return f"data: {annotated.source}, {boxes} boxes of {', '.join(annotated.classes)}; {learn}, {held}"
-
-
-def _weights_words(weights: Weights) -> str:
-    if weights.source != "untrained":
-        return f"weights: {weights.source}, {weights.name}"
-    return (
-        "weights: untrained\nWARNING: no trained weights were found. A detector that begins from nothing needs more "
-        "pictures and steps. Give --weights FILE, or --allow-hub where this machine may reach a hub."
-    )

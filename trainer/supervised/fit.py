@@ -7,7 +7,6 @@ images -> learn | held out -> network -> IR -> scores of the held out ones on th
 from __future__ import annotations
 
 import csv
-import shutil
 import tempfile
 import warnings
 from collections import Counter
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from models.bundle import MODEL_XML
 from models.decoding import decode, outputs_of
-from models.files import sha256_of, whole_folder
+from models.files import sha256_of
 from models.health import limits_of
 from models.images import read_image
 from models.manifest import Parity, Preprocess, SupervisedTraining, Threshold, Weights
@@ -28,7 +27,9 @@ from models.runner import Runner
 from trainer.backbone import find_weights, tensor_of
 from trainer.dataset import Dataset, scan
 from trainer.evaluate import Scored, score_images
-from trainer.export import Recipe, VariantRecipe, package_versions, refuse_existing, save_ir, write_bundle
+from trainer.export import Recipe, VariantRecipe, package_versions, save_ir, write_bundle
+from trainer.fitting import end, refuse_start, weights_words
+from trainer.golden import plainest, some_of
 from trainer.options import SupervisedFamily, SupervisedOptions
 from trainer.parity import check_parity
 from trainer.pictures import draw_report
@@ -42,7 +43,7 @@ from trainer.supervised.networks import begin, settle
 from trainer.supervised.pictures import Loaded, Picture, load
 from trainer.supervised.samples import Split, check_masks, split
 from trainer.supervised.task import Task, task_for
-from trainer.variants import refuse_unable_here, variants_of
+from trainer.variants import variants_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -54,6 +55,7 @@ WEIGHTS, CURVE = "weights.pth", "training.csv"  # in the report
 # may see more.
 DEFAULTS: Final[dict[SupervisedFamily, tuple[int, int]]] = {"classification": (256, 160), "segmentation": (320, 200)}
 BATCH: Final = 8
+_UNTRAINED = "A network that begins from nothing needs more images and steps."
 _PARITY_IMAGES = 16
 _SETTLED = 8  # of the good and of the bad images
 _LEAST_SCORE = 0.01  # scores below count as that for parity, as they do for golden images
@@ -72,9 +74,7 @@ class Learned:
 
 def fit(options: SupervisedOptions, say: Say) -> None:
     """Trains, measures and exports. Raises MekikiError; then neither bundle nor pictures are left."""
-    refuse_existing(options.out)
-    refuse_existing(options.report)
-    refuse_unable_here(options.also)
+    refuse_start(options, options.also)
     dataset = scan(options.data, options.limit)
     if options.family == "segmentation":
         check_masks(dataset)
@@ -90,15 +90,14 @@ def fit(options: SupervisedOptions, say: Say) -> None:
         scored = score_images(runner, [(sample.label, sample.path) for sample in parts.held_out], "score")
         recipe = _prove(options, parts, loaded, learned, runner, scored, say)
     variants = _variants(options, parts, learned, graph, say)
-    try:
-        with whole_folder(options.report) as pictures:
-            _report(pictures, dataset, scored, learned, recipe.threshold.ng_at_or_above)
-        # Last: with it the fit is done.
-        write_bundle(options.out, graph, _golden_images(scored), recipe, variants=variants)
-    except BaseException:
-        shutil.rmtree(options.report, ignore_errors=True)
-        raise
-    say(f"bundle: {options.out}\npictures: {options.report}")
+
+    def draw(pictures: Path) -> None:
+        _report(pictures, dataset, scored, learned, recipe.threshold.ng_at_or_above)
+
+    def write() -> None:
+        write_bundle(options.out, graph, plainest(scored), recipe, variants=variants)
+
+    end(options, draw, write, say)
 
 
 def _spec(options: SupervisedOptions, parts: Split) -> Preprocess:
@@ -112,7 +111,7 @@ def _learn(
     weights, file = find_weights(options.backbone, options.weights, options.allow_hub)
     task = task_for(options.family, options.backbone, parts.kinds, spec, pictures, options.seed)
     begun = begin(task.network, file)
-    say(_weights_words(weights, begun.words))
+    say(weights_words(weights, _UNTRAINED, begun.words))
     good, bad = ([p for p in pictures if (p.label == "good") is flag] for flag in (True, False))
     settle(task.network, begun, weights, [p.image for p in (*good[:_SETTLED], *bad[:_SETTLED])], spec)
     pose = measure_pose([p.image for p in good])
@@ -181,11 +180,14 @@ def _proof(
     """Threshold and parity on one IR."""
     threshold = put_threshold(options.policy, [], scored)
     say(threshold_words(threshold))
-    images = [read_image(item.path) for item in scored[:: max(1, len(scored) // _PARITY_IMAGES)][:_PARITY_IMAGES]]
+    images = some_of(scored, _PARITY_IMAGES)
     network = learned.task.shipped()
-    parity = check_parity(
-        images, lambda image: torch_score(network, image, learned), runner, threshold.ng_at_or_above, _LEAST_SCORE
-    )
+    limit = threshold.ng_at_or_above
+
+    def score(image: Image) -> float:
+        return torch_score(network, image, learned)
+
+    parity = check_parity(images, score, runner, limit, _LEAST_SCORE, judged=True)
     say(f"parity: torch and IR agree within {parity.max_relative:.1e} of the score on {parity.n_images} images")
     return threshold, parity
 
@@ -233,24 +235,8 @@ def _report(folder: Path, dataset: Dataset, scored: list[Scored], learned: Learn
         csv.writer(file).writerows([("step", "loss"), *enumerate(learned.losses, 1)])
 
 
-def _golden_images(scored: Sequence[Scored]) -> dict[str, Image]:
-    """The most inconspicuous good one and the plainest defect: what must not change on any device."""
-    good = min((item for item in scored if item.label == "good"), key=lambda item: item.score)
-    bad = max((item for item in scored if item.label != "good"), key=lambda item: item.score)
-    return {"good": read_image(good.path), "defect": read_image(bad.path)}
-
-
 def _data_words(parts: Split, loaded: Loaded) -> str:
     learn, held = (Counter(sample.label for sample in samples) for samples in (parts.learn, parts.held_out))
     learn_words, held_words = (", ".join(f"{n} {label}" for label, n in each.items()) for each in (learn, held))
     sizes = " ".join(f"{width}x{height}" for height, width in loaded.sizes_px)
     return f"data: {learn_words} to learn from; {held_words} held out; {sizes} px"
-
-
-def _weights_words(weights: Weights, how_much: str) -> str:
-    if weights.source != "untrained":
-        return f"weights: {weights.source}, {weights.name}{how_much}"
-    return (
-        "weights: untrained\nWARNING: no trained weights were found. A network that begins from nothing needs more "
-        "images and steps. Give --weights FILE, or --allow-hub where this machine may reach a hub."
-    )

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DatasetError
-from models.health import Health, measure
+from models.health import Health
 from models.images import read_image
 from models.manifest import Preprocess
+from models.measure import measure
 from models.prediction import Image
 from trainer.progress import progress
 from trainer.supervised.samples import Sample

@@ -1,6 +1,7 @@
 """Parts that carry many smaller ones: connectors, circuit boards, blister packs, marked plates, cable ends.
 
-As in trainer/synth/families.py, `rng` is that of the line. What stands on the body are features: one can be missing.
+As in trainer/synth/parts/families.py, `rng` is that of the line. What stands on the body are features: one can be
+missing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Parts of several bodies or round in height: brackets, bolts, castings, capsules, springs, sums of simple bodies.
 
-As in trainer/synth/families.py, `rng` is that of the line.
+As in trainer/synth/parts/families.py, `rng` is that of the line.
 """
 
 from __future__ import annotations
