@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.edges import SIDE, Field, complex_of, kernel_of, laid, pair_of, planes_of, spectrum_of, sums_of
+from models.edges import Field, complex_of, kernel_of, laid, pair_of, planes_of, spectrum_of, sums_of
 from models.match import Match, Place, fair
 from models.warp import matrix_of, middle_of
 
 _COARSE = 2  # a cell of the first search is so many of the second
 _CANVAS = 112  # cells of the first search: frame and template must not meet around the edge
-_FARTHEST: Final = SIDE // _COARSE // 2  # cells of the first search that a part's middle may lie from the frame's
+_FARTHEST: Final = _CANVAS // 2 - 1  # cells of the first search that a part's middle may lie from the frame's
 _TURN_STEP_DEG, _SIZE_STEP = 10.0, 1.12
 _BEST = 6
 # Turns in degrees and factors of the size that are tried around the best so far, and how many cells it may move then.
@@ -67,7 +67,7 @@ class Search(Match):
     def starts(self, field: Field) -> Iterator[Place]:
         """The best few of every turn and size, each looked at on the larger frame."""
         small = _halved(field)
-        down, right = (side // 2 for side in small.shape)  # the part's middle lies in the frame
+        down, right = (min(side // 2, _FARTHEST) for side in small.shape)  # the part's middle lies in the frame
         found = self._agreeing(small, down, right)
         best = found.reshape(len(found), -1).max(axis=1)[: len(self._tries)] * self._fair
         # The small frame may not lie in the very middle of the canvas, nor its cells in the middle of two.

@@ -319,3 +319,14 @@ def test_a_pickle_in_a_template_is_not_run(tmp_path):
 def test_edges_are_the_same_in_any_light():
     fields = [edges_of(key(20, gain=gain)) for gain in (1.0, 0.5)]
     assert np.abs(fields[0] - fields[1]).max() < 0.06
+
+
+def test_a_template_as_long_as_the_diagonal_of_a_frame_is_found_in_its_own_edges():
+    template = np.zeros((24, 160), np.complex64)
+    template[2], template[-3] = 0.5j, -0.5j
+    template[:, 3] += 0.5
+    field = np.zeros((164, 164), np.complex64)
+    field[70:94, 2:162] = template
+    place = Search(template, turns_deg=(0.0, 0.0)).find(field)
+    assert place.match > 0.45  # edges as sure as can be are 1/2 long
+    assert abs(place.shift) < 0.5
