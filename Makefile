@@ -57,7 +57,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## the numbers of README, measured here
+bench: $(READY)  ## the numbers of tests/bench/README.md, measured here
 	$(BIN)/python -m tests.bench
 
 bench-peer: $(READY)  ## PatchCore and RTMDet on a box against what users have today: one table and plot, in out/bench/peer

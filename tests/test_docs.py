@@ -1,7 +1,7 @@
 """Documentation that can be wrong is tested: help, examples, README and Makefile."""
 
 import argparse
-import importlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README, MAKEFILE = ROOT / "README.md", ROOT / "Makefile"
+PAGES = [README, ROOT / "deploy/README.md", ROOT / "deploy/prometheus/README.md", ROOT / "tests/bench/README.md"]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)")
 HTML = re.compile(r"<(?:a|img|source)\b[^>]*?\b(?:href|src|srcset)=[\"']([^\"'\s]+)", re.IGNORECASE)
 CODE = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]+`", re.DOTALL)
@@ -120,10 +122,28 @@ def make_targets_in(text: str) -> set[str]:
     return set(re.findall(r"\bmake ((?!-)[a-z][\w-]*)", code))
 
 
-def test_every_make_target_in_the_readme_exists(readme):
-    named = make_targets_in(readme)
-    assert named, "README.md names no `make` target"
-    assert named - targets_of(MAKEFILE.read_text()) == set()
+@each_page
+def test_every_make_target_that_is_named_exists(page):
+    assert make_targets_in(page.read_text()) - targets_of(MAKEFILE.read_text()) == set()
+
+
+def modules_in(text: str) -> set[str]:
+    """What `python -m` is said to run."""
+    return set(re.findall(r"\bpython -m ([\w.]+)", "\n".join(CODE.findall(text))))
+
+
+@each_page
+def test_every_module_and_test_that_is_to_be_run_exists(page):
+    text = page.read_text()
+    modules = {name for name in modules_in(text) if name.split(".")[0] in {"tests", "trainer", "edge", "deploy"}}
+    assert [name for name in sorted(modules) if importlib.util.find_spec(name) is None] == []
+    assert [path for path in re.findall(r"\btests/[\w/]+\.py\b", text) if not (ROOT / path).exists()] == []
+
+
+def test_the_check_of_modules_sees_code_and_not_prose():
+    assert modules_in("python -m no.one, but `OMP_NUM_THREADS=1 python -m tests.bench.peer 256`") == {
+        "tests.bench.peer"
+    }
 
 
 def test_the_targets_that_the_project_promises_exist_and_are_explained():
@@ -144,18 +164,19 @@ def links_in(text: str) -> set[str]:
     return {link.split("#")[0] for link in found if not re.match(r"[a-z][a-z0-9+.-]*:|//|#", link, re.IGNORECASE)}
 
 
-def test_every_relative_link_and_picture_of_the_readme_exists(readme):
-    assert [link for link in sorted(links_in(readme)) if not (ROOT / link).exists()] == []
+@each_page
+def test_every_relative_link_and_picture_of_a_page_exists_in_the_repository(page):
+    links = sorted(links_in(page.read_text()))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [link for link in links if not (page.parent / link).resolve().is_relative_to(ROOT)] == []
 
 
-def test_no_link_of_the_readme_leads_out_of_the_repository(readme):
-    assert [link for link in links_in(readme) if not (ROOT / link).resolve().is_relative_to(ROOT)] == []
-
-
-def test_every_anchor_of_the_readme_is_a_heading(readme):
-    headings = re.findall(r"^#+\s+(.+?)\s*$", re.sub(r"```.*?```", "", readme, flags=re.DOTALL), re.MULTILINE)
+@each_page
+def test_every_anchor_of_a_page_is_a_heading_of_it(page):
+    text = page.read_text()
+    headings = re.findall(r"^#+\s+(.+?)\s*$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    anchors = set(re.findall(r"\]\(#([^)\s]+)\)", readme))
+    anchors = set(re.findall(r"\]\(#([^)\s]+)\)", text))
     assert anchors - slugs == set()
 
 

@@ -5,6 +5,8 @@ listens on a port in there is reached from here.
 """
 
 import contextlib
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -75,11 +77,19 @@ class Machine:
         """In order: every unit is stopped, as nspawn answers SIGTERM. What takes longer than that is cut off."""
         if self._nspawn is not None:
             self._nspawn.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 self._nspawn.wait(limit_s)
-            self._nspawn.kill()
-            self._nspawn.wait()
+            except subprocess.TimeoutExpired:
+                self._cut_off(self._nspawn)
         self._nspawn = None
+
+    def _cut_off(self, nspawn: "subprocess.Popen[bytes]") -> None:
+        """Its first process too, and with it all others in there: it may outlive an nspawn that is killed."""
+        with contextlib.suppress(LackingError, ProcessLookupError):
+            if (first := self._init()) is not None:
+                os.kill(int(first), signal.SIGKILL)
+        nspawn.kill()
+        nspawn.wait()
 
     def try_sh(self, command: str, limit_s: float = LIMIT_S) -> "subprocess.CompletedProcess[str]":
         """A shell in there, as root."""
