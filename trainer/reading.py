@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 _ON_PART = 0.3  # of a patch's pixels; half of what the fullest patch has where the part is thinner than patches
 _AROUND, _MOST = 2.0, 3.0  # patches, a standard deviation; what one may count against another
-_OF_DEVIATION = 0.5
 _REACH = 3  # standard deviations of the Gaussian
 
 
@@ -63,32 +62,19 @@ def upright_reading(layers: Sequence[str], mask: Mask, rows: int, columns: int) 
     return replace(plain, weight=on_part.astype(np.float32))
 
 
-def evened(reading: Reading, distances: F32) -> Reading:
+def evened(reading: Reading, distances: NDArray[np.float32]) -> Reading:
     """For upright parts, of which good ones gave `distances` (n, h, w): each patch says something else by the same.
 
     On a thread good parts differ from each other more than on a plain neck, and a scratch there would drown in it. So
-    each patch counts by the inverse of what is usual at its place, against all others': of the mean distance over its
-    surroundings and half a standard deviation. More of the deviation, up to a z-score, which is (distance - mean) /
-    deviation, tells more through weights that see well and less through others: `python -m tests.bench.placed`.
+    each patch counts by the inverse of its usual distance, which is a mean over its surroundings, against all others'.
     """
     if reading.weight is None:
         return reading
     on_part = (reading.weight > 0).astype(np.float32)
-    mean, deviation = usual(distances, on_part)
-    high = mean + _OF_DEVIATION * deviation
-    level = float(high[on_part > 0].mean())
-    weight = np.clip(level / np.maximum(high, 1e-6), 1 / _MOST, _MOST) * on_part
+    usual = _soft(distances.mean(axis=0) * on_part) / np.maximum(_soft(on_part), 1e-6)
+    level = float(usual[on_part > 0].mean())
+    weight = np.clip(level / np.maximum(usual, 1e-6), 1 / _MOST, _MOST) * on_part
     return replace(reading, weight=weight.astype(np.float32))
-
-
-def usual(distances: F32, on_part: F32) -> tuple[F32, F32]:
-    """Mean and standard deviation of good parts' distances (n, h, w) around each patch (h, w) that is on the part."""
-
-    def around(plane: F32) -> F32:
-        return np.asarray(_soft(plane * on_part) / np.maximum(_soft(on_part), 1e-6), np.float32)
-
-    mean = around(distances.mean(axis=0))
-    return mean, np.asarray(np.sqrt(around(np.square(distances - mean).mean(axis=0))), np.float32)
 
 
 def _soft(plane: F32) -> F32:

@@ -1,4 +1,4 @@
-"""Runs the benchmarks of README.md beside it, one after the other, in processes of their own, and says how long each took."""
+"""Runs the benchmarks of README.md beside it, one after the other, each a process, and says how long each took."""
 
 import subprocess
 import sys

@@ -239,20 +239,6 @@ def test_a_patch_counts_by_what_good_parts_usually_are_at_its_place(half):
     assert (even.share, even.sigma) == (half.share, half.sigma)
 
 
-def test_where_good_parts_differ_a_patch_counts_less_than_where_they_are_alike(half):
-    distances = np.full((4, 6, 10), 2, np.float32)
-    distances[::2, :, :2], distances[1::2, :, :2] = 1, 3  # as a head that lies this way and that
-    even = evened(half, distances)
-    assert distances.mean(axis=0) == pytest.approx(2)
-    assert (even.weight[:, 4] > 1.05 * even.weight[:, 0]).all()
-
-
-def test_what_lies_beside_the_part_says_nothing_of_what_is_usual_at_its_edge(half):
-    distances = np.ones((3, 6, 10), np.float32)
-    distances[:, :, 5:] = 99
-    assert evened(half, distances).weight[:, :5] == pytest.approx(1)
-
-
 def test_no_place_counts_for_everything_or_nothing_where_good_parts_are_all_alike(half):
     distances = np.zeros((3, 6, 10), np.float32)
     distances[:, 0, 0] = 9
