@@ -71,7 +71,15 @@ class Patchcore:
 
     def narrow(self, narrowing: Narrowing | None) -> None:
         """From now on patch vectors are made narrower so; None leaves them as they are."""
-        self._narrow = None if narrowing is None else narrowing.layer()
+        self._narrow = None if narrowing is None else narrowing.layers(self._widths())
+
+    def _widths(self) -> list[int]:
+        """How many numbers each layer gives for a patch."""
+        import torch
+
+        with torch.no_grad():
+            features = self.model.feature_extractor(torch.zeros(1, 3, 64, 64))
+        return [features[layer].shape[1] for layer in self.layers]
 
     def settle(self, images: Sequence[Image], spec: Preprocess) -> None:
         """Fits the network to this camera and these parts: its statistics come from the good images."""
@@ -79,7 +87,7 @@ class Patchcore:
 
     def embedding_graph(self, spec: Preprocess) -> ov.Model:
         """Converts the path from a raw frame to patch vectors: uint8 (1, H, W, 3) -> (1, d, h, w)."""
-        return graph_of(_embedding(self.model, self._narrow), spec)
+        return graph_of(_embedding(self.model, self.layers, self._narrow), spec)
 
     def score(self, image: Image, spec: Preprocess, decoder: PatchcoreDecoder, bank: F32) -> float:
         """The score as torch and anomalib see it with a bank (n, d), for the parity gate."""
@@ -87,14 +95,14 @@ class Patchcore:
 
         self.model.memory_bank = torch.from_numpy(bank)
         with torch.no_grad():
-            embedding = _embedding(self.model, self._narrow)(tensor_of(image, spec))
+            embedding = _embedding(self.model, self.layers, self._narrow)(tensor_of(image, spec))
             vectors = self.model.reshape_embedding(embedding)
             distances, _ = self.model.nearest_neighbors(vectors, 1)
         heatmap = smoothed(distances.reshape(embedding.shape[-2:]), self.reading)
         return score_of(heatmap.numpy(), decoder)
 
 
-def _embedding(model: Any, narrow: torch.nn.Module | None) -> torch.nn.Module:
+def _embedding(model: Any, layers: Sequence[str], narrow: torch.nn.Module | None) -> torch.nn.Module:
     import torch
 
     class Embedding(torch.nn.Module):
@@ -107,8 +115,11 @@ def _embedding(model: Any, narrow: torch.nn.Module | None) -> torch.nn.Module:
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             features = self.model.feature_extractor(images)
+            if self.narrow is not None:
+                narrowed: torch.Tensor = self.narrow([features[one] for one in layers], self.model.feature_pooler)
+                return narrowed
             pooled = {layer: self.model.feature_pooler(feature) for layer, feature in features.items()}
             embedding: torch.Tensor = self.model.generate_embedding(pooled)
-            return embedding if self.narrow is None else self.narrow(embedding)
+            return embedding
 
     return Embedding().eval()

@@ -33,8 +33,16 @@ def test_what_differs_most_is_kept():
     patches = np.asarray(rng.standard_normal((500, 6)) * [0.1, 9, 0.1, 5, 0.1, 0.1] + 3, np.float32)
     found = principal(patches, 2)
     assert found.directions.shape == (2, 6)
-    np.testing.assert_allclose(np.abs(found.directions), np.eye(6)[[1, 3]], atol=0.1)
+    np.testing.assert_allclose(found.directions.T @ found.directions, np.diag([0, 1, 0, 1, 0, 0]), atol=0.1)
     np.testing.assert_allclose(found.middle, patches.mean(axis=0), atol=1e-5)
+
+
+def test_all_numbers_reach_equally_far_as_eight_bits_share_one_grid():
+    rng = np.random.default_rng(2)
+    patches = np.asarray(rng.standard_normal((500, 64)) * np.geomspace(100, 1, 64), np.float32)
+    found = principal(patches, 32)
+    reach = np.abs((patches - found.middle) @ found.directions.T).max(axis=0)
+    assert reach.max() < 4 * reach.min()
 
 
 def test_all_directions_together_change_no_distance():
