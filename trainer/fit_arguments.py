@@ -97,7 +97,8 @@ def _add_anomaly(group: argparse._ArgumentGroup) -> None:
         "--feature-width",
         type=positive_int,
         metavar="N",
-        help="numbers to keep of each patch, those in which good ones differ most (all); patchcore",
+        help="numbers to keep of each patch, those in which good ones differ most (half of whole frames, but with "
+        "starter weights; else all); patchcore",
     )
     group.add_argument(
         "--precision",

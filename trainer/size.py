@@ -38,7 +38,7 @@ _DETAIL_WANTED = 0.97  # gives real screws 448 px; `python -m tests.bench.screws
 _FINE_ALONE = 1.07
 _SHARE_OF_CYCLE = 0.6  # the rest is for the camera, the queue and a bad day
 _MAX_IMAGES = 8
-_NARROW, _NARROWER = 128, 64
+_NARROW = (128, 64)
 _FEWER = 4
 
 
@@ -66,12 +66,19 @@ class SizeChoice:
 Probe = Callable[[Image, Setting], tuple[float, float]]
 
 
-def settings_of(bank: int | None, width: int | None, *, is_upright: bool) -> tuple[Setting, ...]:
-    """What may be chosen, the most accurate first. What a person chose, who is not None, stays."""
+def settings_of(
+    bank: int | None, width: int | None, *, is_upright: bool, usual: int | None = None
+) -> tuple[Setting, ...]:
+    """What may be chosen, the most accurate first. What a person chose, who is not None, stays.
+
+    `usual`: numbers kept of each patch of whole frames where nobody says how many; None: all.
+    """
     most = Setting(BANK if bank is None else bank, width)
     if is_upright:  # few patches of few kinds: the network is what takes time, and few vectors are enough
         return (most, Setting(BANK // _FEWER, width)) if bank is None else (most,)
-    return (most, Setting(most.bank, _NARROW), Setting(most.bank, _NARROWER)) if width is None else (most,)
+    if width is not None:
+        return (most,)
+    return tuple(Setting(most.bank, one) for one in (usual, *(one for one in _NARROW if usual is None or one < usual)))
 
 
 def spec_for(size_px: int, image: Image) -> Preprocess:

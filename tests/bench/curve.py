@@ -43,7 +43,7 @@ GOOD = 20
 PLAIN = Augmentation(angles_deg=(0.0,), shift=0, brightness=0)
 BOTH: tuple[Precision, ...] = ("f32", "bf16")
 UPRIGHT = ((256, 320, 384, 448, 512), (500, 2_000, 10_000), (None, 128), BOTH)
-WHOLE = ((256, 384), (1_638, 8_000), (None, 64), BOTH)
+WHOLE = ((256, 384), (1_638, 8_000), (None, 192, 64), BOTH)
 EXPENSIVE = ((512,), (24_000,), (None,), BOTH[:1])
 USUAL = ((448,), (10_000,), (None,), BOTH[:1])  # of upright parts, as `fit` takes it by itself
 CHEAPER = 5.0

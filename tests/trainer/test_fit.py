@@ -151,7 +151,7 @@ def test_a_fit_says_what_it_did_and_where_it_is(fitted):
     assert "warning: 8 good images show little" in said
     assert "weights: path, settled.pth\n" in said
     assert "-> 1 view(s) of each image (--augment auto); frames are looked at as they are (parts lie alike)\n" in said
-    assert f"bank: {BANK} vectors of 384\n" in said
+    assert f"bank: {BANK} vectors of 192\n" in said
     assert said.endswith(f"bundle: {fitted.out}\npictures: {fitted.report}\n")
 
 

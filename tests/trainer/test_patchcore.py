@@ -15,9 +15,10 @@ from models.runner import Runner
 from tests import tiny
 from tests.trainer.conftest import BANK, new_network
 from tests.trainer.plates import plate
-from trainer.bank import Bank, held_out_scores, make_bank
+from trainer.bank import Bank, gather, held_out_scores, make_bank
 from trainer.embed import Pipeline
 from trainer.export import save_ir
+from trainer.narrow import principal
 from trainer.parity import MAX_RELATIVE, MAX_ROUNDED, check_parity
 from trainer.patchcore import Patchcore
 from trainer.reading import COARSE, FINE_ALONE, decoder_for, reading_of, smoothed
@@ -189,8 +190,10 @@ def test_what_fails_behind_the_pipeline_is_raised_in_front_of_it(embedding):
 def test_torch_and_the_fitted_ir_agree_on_images_of_native_size(fitted):
     bundle = fitted.bundle
     bank = bank_in(bundle.model_xml)
-    assert bank.shape == (bundle.manifest.training.bank_vectors, 384)
+    assert bank.shape == (bundle.manifest.training.bank_vectors, 192)
     net = new_network(fitted.weights)
+    learned = [read_image(path) for path in fitted.plates.train]
+    net.narrow(principal(gather(net.embedding_graph(bundle.manifest.preprocess), learned, PLAIN, 0)[0], 192))
     images = [read_image(path) for path in fitted.plates.good + fitted.plates.holes]
     images += [plate(900, height_px=1024, width_px=1024), plate(901, hole=True, height_px=333, width_px=517)]
 

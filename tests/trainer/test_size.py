@@ -90,6 +90,15 @@ def test_vectors_go_before_pixels_where_parts_are_laid_upright():
     assert [(choice.size_px, choice.setting.bank) for choice in choices] == [(512, 10_000), (512, 2_500), (320, 2_500)]
 
 
+def test_whole_frames_keep_as_many_numbers_as_usual_before_they_keep_fewer():
+    widths = {
+        usual: [one.width for one in settings_of(None, None, is_upright=False, usual=usual)] for usual in (192, 100)
+    }
+    assert widths == {192: [192, 128, 64], 100: [100, 64]}
+    assert {one.width for one in settings_of(None, None, is_upright=True, usual=192)} == {None}
+    assert {one.width for one in settings_of(None, 300, is_upright=False, usual=192)} == {300}
+
+
 @pytest.mark.parametrize("is_upright", [False, True])
 def test_what_a_person_chose_stays(is_upright):
     assert {one.bank for one in settings_of(700, None, is_upright=is_upright)} == {700}

@@ -18,7 +18,7 @@ from trainer.patchcore import Patchcore
 from trainer.quantize import Tried, decides, decision_of, quantized
 from trainer.reading import decoder_for
 from trainer.search import freeze_bias, rounded_bank, with_search
-from trainer.size import BANK, Setting, choose_size, probe_cost, settings_of
+from trainer.size import Setting, choose_size, probe_cost, settings_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -53,9 +53,10 @@ class PatchcoreModel:
 
     def __init__(self, setup: Setup) -> None:
         options = setup.options
-        self._options, self._n_vectors, self._is_even = options, 0, False
-        self._setting = Setting(BANK if options.bank is None else options.bank, options.feature_width)
+        self._options, self._n_vectors = options, 0
         self._net = Patchcore(options.backbone, setup.file, setup.weights, options.seed)
+        self._setting, self._is_chosen = self._settings(None)[0], False
+        self._is_even = False
 
     def size_px(self, images: Sequence[Image], mask: Mask | None, say: Say) -> int:
         """By the detail that is in the images and the cycle time, which also decide what patches are compared with."""
@@ -64,14 +65,18 @@ class PatchcoreModel:
             images,
             options.cycle_time_s,
             lambda frame, setting: probe_cost(self._net, frame, setting, options.precision, mask),
-            settings_of(options.bank, options.feature_width, is_upright=mask is not None),
+            self._settings(mask),
             fine_alone=len(self._net.layers) == 1,
         )
-        self._setting = choice.setting
+        self._setting, self._is_chosen = choice.setting, True
         say(f"image size: {choice.reason}")
         if not choice.fits:
             say("WARNING: nothing fits the cycle on this machine; raise --cycle-time, or lower --bank if you gave it")
         return choice.size_px
+
+    def _settings(self, mask: Mask | None) -> tuple[Setting, ...]:
+        options, is_upright = self._options, mask is not None
+        return settings_of(options.bank, options.feature_width, is_upright=is_upright, usual=self._net.usual_width)
 
     def learn(self, lesson: Lesson, say: Say) -> Learned:
         """Puts views into the bank, and scores each image but for what came from it."""
@@ -81,6 +86,8 @@ class PatchcoreModel:
         embedding = net.embedding_graph(lesson.spec)
         if lesson.mask is not None:
             net.read_upright(lesson.mask, embedding)
+        if not self._is_chosen:
+            self._setting = self._settings(lesson.mask)[0]
         embedding = self._narrowed(embedding, lesson)
         found = self._searched(embedding, lesson, self._options.precision)
         self._n_vectors = len(found.bank.vectors)
@@ -144,7 +151,7 @@ class PatchcoreModel:
         return Learned(freeze_bias(found.graph, vectors), decoder, found.held_out, torch_score, also)
 
     def _narrowed(self, embedding: ov.Model, lesson: Lesson) -> ov.Model:
-        """`embedding` with as many numbers for each patch as were asked for, as the images themselves show them."""
+        """`embedding` with as many numbers for each patch as were chosen, as the images themselves show them."""
         width, net, options = self._setting.width, self._net, self._options
         if width is None or width >= embedding.outputs[0].partial_shape[1].get_length():
             return embedding
