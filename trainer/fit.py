@@ -149,7 +149,7 @@ def _proof(  # noqa: PLR0913, PLR0917
     """Threshold and parity on one IR; `further`: of one precision more, which is known to decide as well."""
     threshold = put_threshold(options.policy, judged.held_out, judged.tested, [item.sha256 for item in judged.aside])
     say(threshold_words(threshold))
-    fresh = [looks.see(image) for image in unseen_by(good, judged, _PARITY_IMAGES)]
+    fresh = unseen_by(good, judged, looks, _PARITY_IMAGES)
     return threshold, _parity(fresh, learned, runner.for_views(), threshold.ng_at_or_above, say, further=further)
 
 

@@ -28,10 +28,14 @@ def plainest(scored: Sequence[Scored]) -> dict[str, Image]:
     return {"good": read_image(good.path), "defect": read_image(bad.path)}
 
 
-def unseen_by(good: Good, judged: Judged, count: int) -> list[Image]:
-    """Of native size, good and bad; none that was learned from."""
-    fresh = some_of(judged.tested or judged.aside, count)
-    return fresh or [turned(image, _FRESH_TURN_DEG) for image in good.images[:count]]
+def unseen_by(good: Good, judged: Judged, looks: Looks, count: int) -> list[Image]:
+    """As the model sees them, good and bad; none that was learned from.
+
+    What is turned only after it was laid upright stays turned: else the bank would hold most of its patches, and of
+    distances near 0 a precision leaves little.
+    """
+    fresh = [looks.see(image) for image in some_of(judged.tested or judged.aside, count)]
+    return fresh or [turned(looks.see(image), _FRESH_TURN_DEG) for image in good.images[:count]]
 
 
 def golden_images(good: Good, judged: Judged, looks: Looks, say: Callable[[str], None]) -> dict[str, Image]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 BANK_BIAS, BANK, MIDDLE = "bank_bias", "bank", "middle"
 _PART = 512  # vectors of the bank in a product of bf16
+_FAR = 1e30  # no sum of a product is as large
 # A vector with this bias is never the nearest. Finite, so that no NaN can come of it.
 FORBIDDEN = np.float32(-1e9)
 
@@ -89,18 +89,29 @@ def _nothing(seen: ov.Output) -> ov.Node:
 
 
 def _smoothed(distances: ov.Node, reading: Reading) -> ov.Node:
-    """`trainer.reading.smoothed` as nodes of a graph. A NaN stays one."""
+    """`trainer.reading.smoothed` as nodes of a graph. A NaN stays one.
+
+    Not a convolution: at bf16 OpenVINO keeps in f32 only what comes after the last product of a graph, and the
+    search's sums, which are differences of large numbers, would not be among it.
+    """
     from openvino import opset13 as op
 
     if reading.weight is not None:
-        weighted = op.multiply(distances, op.constant(reading.weight[None, None]))
-        return _smoothed(weighted, replace(reading, weight=None))
+        distances = op.multiply(distances, op.constant(reading.weight[None, None]))
     if (kernel := reading.kernel) is None:
         return distances
-    reach = [0, 0, len(kernel) // 2, len(kernel) // 2]
-    padded = op.pad(distances, reach, reach, "edge")
-    weights = op.constant(np.outer(kernel, kernel).astype(np.float32)[None, None])
-    return op.convolution(padded, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    return _along(_along(distances, kernel, 3), kernel, 2)
+
+
+def _along(plane: ov.Node, kernel: NDArray[np.float64], axis: int) -> ov.Node:
+    """A map (1, 1, h, w) under one line of a Gaussian, along that axis, its border repeated outwards."""
+    from openvino import opset13 as op
+
+    length, reach = plane.get_output_shape(0)[axis], len(kernel) // 2
+    around = np.arange(length)[:, None] + np.arange(-reach, reach + 1)
+    neighbours = op.gather(plane, np.clip(around, 0, length - 1), np.array(axis))
+    line = kernel.astype(np.float32).reshape([-1, 1] if axis == 2 else [-1])
+    return op.reduce_sum(op.multiply(neighbours, line), np.array([axis + 1]), keep_dims=False)
 
 
 def _search_at(precision: Precision) -> Callable[[ov.Node, F32, ov.Node], ov.Node]:
@@ -125,7 +136,10 @@ def _closest(vectors: ov.Node, bank: F32, bias: ov.Node) -> ov.Node:
 
 
 def _closest_in_parts(vectors: ov.Node, bank: F32, bias: ov.Node) -> ov.Node:
-    """The same in products that stay in the cache: OpenVINO writes them all anew in f32 before it takes a maximum."""
+    """The same in products that stay in the cache until their maximum is taken.
+
+    What clamps nothing is a part of the product, and not of what is computed at bf16: so its sums leave it in f32.
+    """
     from openvino import opset13 as op
 
     rows, columns = vectors.get_output_shape(0)[2:]
@@ -135,7 +149,7 @@ def _closest_in_parts(vectors: ov.Node, bank: F32, bias: ov.Node) -> ov.Node:
         part = bank[start : start + _PART]
         ends = (np.array([number]) for number in (start, start + len(part), 1, 1))
         products = op.add(op.matmul(lines, op.constant(part), False, True), op.slice(line, *ends))
-        found.append(op.reduce_max(products, np.array([1]), keep_dims=True))
+        found.append(op.reduce_max(op.clamp(products, -_FAR, _FAR), np.array([1]), keep_dims=True))
     best = op.reduce_max(op.concat(found, 1), np.array([1]), keep_dims=True)
     return op.reshape(best, [1, 1, rows, columns], False)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
 Proof = tuple[Threshold, Parity | BoxParity]
+_Asked = tuple["ov.Model", list[Scored]]  # a graph and what it says of the calibration split
 
 
 def refuse_unable_here(precisions: Sequence[Precision]) -> None:
@@ -66,43 +67,51 @@ def variants_of(  # noqa: PLR0913, PLR0917
     graph: ov.Model,
     decoder: Decoder,
     calibration: Callable[[], Calibration],
+    scored: Sequence[Scored],
     score: Callable[[Runner], list[Scored]],
     prove: Callable[[Runner, list[Scored], Say], Proof],
     say: Say,
 ) -> list[VariantRecipe]:
     """Of a network whose graph is the same at each precision, but for the layers that int8 has quantised.
 
-    `score` runs the calibration split, which holds good images and defects; `prove` puts the threshold on its scores.
+    `scored` is what `graph` says at f32 of the calibration split, which holds good images and defects, and `score`
+    what another runner does: each graph is asked once. `prove` puts the threshold on these scores.
     """
-    if not precisions:
-        return []
 
-    def decision(one: ov.Model, precision: Precision) -> Decision:
+    def tried(one: ov.Model, precision: Precision) -> Tried[_Asked]:
         with saved(one) as path:
-            scored = score(Runner(path, decoder, precision))
-        good, bad = ([item.score for item in scored if (item.label == "good") is flag] for flag in (True, False))
-        return decision_of(good, bad)
+            found = score(Runner(path, decoder, precision))
+        return Tried((one, found), _decision(found))
 
     def variant(precision: Precision, say: Say) -> VariantRecipe | None:
-        made: tuple[ov.Model, Quantization | None] | None
+        record: Quantization | None = None
         if precision == "int8":
-            made = quantized(graph, calibration(), lambda one: Tried(one, decision(one, "int8")), before, say)
+            made = quantized(graph, calibration(), lambda one: tried(one, "int8"), before, say)
+            if made is None:
+                return None
+            (one, found), record = made
         else:
-            made = (graph, None) if decides(precision, before, decision(graph, precision), say) else None
-        if made is None:
-            return None
+            other = tried(graph, precision)
+            if not decides(precision, before, other.decision, say):
+                return None
+            one, found = other.made
         return proven(
-            made[0],
+            one,
             precision,
             lambda path: Runner(path, decoder, precision),
-            lambda runner: prove(runner, score(runner), say),
+            lambda runner: prove(runner, found, say),
             say,
-            made[1],
+            record,
         )
 
-    before = decision(graph, "f32")
-    found = (variant(name, at(name, say)) for name in precisions)
-    return [one for one in found if one is not None]
+    before = _decision(scored)
+    made = (variant(name, at(name, say)) for name in precisions)
+    return [one for one in made if one is not None]
+
+
+def _decision(scored: Sequence[Scored]) -> Decision:
+    good, bad = ([item.score for item in scored if (item.label == "good") is flag] for flag in (True, False))
+    return decision_of(good, bad)
 
 
 def at(precision: Precision, say: Say) -> Say:

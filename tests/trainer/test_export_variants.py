@@ -13,7 +13,9 @@ from models.images import read_image
 from models.runner import Runner
 from tests import tiny
 from tests.trainer.conftest import refusal_of, said_by
+from trainer.evaluate import score_images
 from trainer.export import Recipe, VariantRecipe, write_bundle
+from trainer.variants import variants_of
 
 GOLDEN = {"dark": tiny.frame(), "spot": tiny.frame(tiny.NG)}
 
@@ -158,3 +160,26 @@ def test_a_variant_is_evaluated_by_its_own_graph_and_threshold(both, data):
     assert (main["precision_hint"], int8["precision_hint"]) == ("f32", "int8")
     assert (main["threshold"], int8["threshold"]) == (0.5, 0.6)
     assert "b: holds f32, int8, not bf16" in refusal_of([*asked, "--precision", "bf16"], 1)
+
+
+# Of a network whose graph is the same at each precision.
+
+
+def test_each_graph_is_asked_once_and_the_threshold_is_put_on_what_it_said(both, data):
+    labelled = [(path.parent.name, path) for path in sorted(data.rglob("*.png"))]
+    scored = score_images(Runner(both.model_xml, both.manifest.decoder, "f32"), labelled, "score")
+    asked, proven_on = [], []
+
+    def score(runner):
+        asked.append((runner.precision, score_images(runner, labelled, "score")))
+        return asked[-1][1]
+
+    def prove(_, found, say):
+        proven_on.append(found)
+        return tiny.threshold_at(0.5), tiny.PARITY
+
+    graph, decoder = graph_of(both.model_xml), both.manifest.decoder
+    (made,) = variants_of(["f16"], graph, decoder, lambda: None, scored, score, prove, lambda _: None)
+    assert made.precision == "f16"
+    assert [precision for precision, _ in asked] == ["f16"]
+    assert proven_on == [asked[0][1]]

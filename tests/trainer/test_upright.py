@@ -22,10 +22,11 @@ from tests.tiny import write_image
 from tests.trainer.conftest import Fitted, fit_arguments, refusal_of, said_by
 from trainer.anomaly.model import Learned as LearnedModel
 from trainer.anomaly.model import no_more
+from trainer.augment import turned
 from trainer.dataset import scan
 from trainer.evaluate import NO_PART, Scored, evaluate, found_in, in_words, score_images
 from trainer.fit import _judge
-from trainer.golden import golden_images
+from trainer.golden import golden_images, unseen_by
 from trainer.good import Good, Judged
 from trainer.looks import Looks, choose_looks
 from trainer.proof import put_threshold
@@ -448,3 +449,14 @@ def test_a_threshold_from_pictures_without_a_part_is_refused(made, tmp_path):
     said = refusal_of([*arguments, "--out", str(tmp_path / "new.bundle")], 1)
     assert "a part was found in 2 good images and 0 of defects; both are needed to measure" in said
     assert not (tmp_path / "new.bundle").exists()
+
+
+def test_parts_that_stand_for_unseen_ones_lie_otherwise_than_those_that_were_learned_from(learned, images):
+    looks = looks_of(learned)
+    shown = unseen_by(Good([], images, ()), Judged([], [], []), looks, 3)
+    assert len(shown) == 3
+    for frame, image in zip(images, shown, strict=False):
+        seen = looks.see(frame)
+        laid_back = looks.see(turned(frame, 7.5))  # a part that was turned before it was laid upright
+        apart, nearly = (np.abs(other.astype(float) - seen).mean() for other in (image, laid_back))
+        assert apart > 2 * nearly

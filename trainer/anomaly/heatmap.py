@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from models.prediction import Image
 from models.upright import Mask
 from trainer.anomaly.graph import graph_of
 from trainer.anomaly.model import Facts, Learned, Learner, Lesson, Say, Setup
-from trainer.anomaly.painted import painted
+from trainer.anomaly.painted import Painted, painted
 from trainer.backbone import tensor_of
 from trainer.embed import Pipeline
 from trainer.quantize import Tried, decides, decision_of, quantized
@@ -59,29 +60,16 @@ class HeatmapModel:
             raise ModelError(f"{self._setup.options.model} gives NaN or infinity on a good image; give other --weights")
         say(f"learned: {self._words(len(lesson.images), lesson)}")
 
+        @functools.cache
+        def told_apart() -> tuple[Painted, Decision]:
+            split = painted(lesson.aside, lesson.mask, lesson.spec, self._setup.options.seed)
+            return split, _decision(plain, plain.graph, split, self._setup.options.precision)
+
         def also(precision: Precision, say: Say) -> Learned | None:
-            return self._further(plain, lesson, precision, say)
+            return _further(plain, lesson, *told_apart(), precision, say)
 
         plain = Learned(graph, decoder, [], torch_score, also)
         return plain
-
-    def _further(self, plain: Learned, lesson: Lesson, precision: Precision, say: Say) -> Learned | None:
-        """As long as good images that were kept aside are told from the same ones with painted defects as before."""
-        split = painted(lesson.aside, lesson.mask, lesson.spec, self._setup.options.seed)
-        every = [image for images in split.bad for image in images]
-
-        def decision(graph: ov.Model, at: Precision) -> Decision:
-            good_scores, bad_scores = (_scores(graph, images, plain.decoder, at) for images in (split.good, every))
-            return decision_of(good_scores, bad_scores)
-
-        def try_(graph: ov.Model) -> Tried[ov.Model]:
-            return Tried(graph, decision(graph, "int8"))
-
-        before = decision(plain.graph, self._setup.options.precision)
-        if precision != "int8":
-            return plain if decides(precision, before, decision(plain.graph, precision), say) else None
-        made = quantized(plain.graph, lesson.calibration(), try_, before, say)
-        return None if made is None else replace(plain, graph=made[0], quantization=made[1])
 
     def _words(self, n_images: int, lesson: Lesson) -> str:
         steps, batch = self._learner.steps, self._learner.batch
@@ -103,6 +91,26 @@ class HeatmapModel:
             seed=self._setup.options.seed,
             versions=facts.versions,
         )
+
+
+def _further(  # noqa: PLR0913, PLR0917
+    plain: Learned, lesson: Lesson, split: Painted, before: Decision, precision: Precision, say: Say
+) -> Learned | None:
+    """As long as good images that were kept aside are told from the same ones with painted defects as `before`."""
+
+    def try_(graph: ov.Model) -> Tried[ov.Model]:
+        return Tried(graph, _decision(plain, graph, split, "int8"))
+
+    if precision != "int8":
+        return plain if decides(precision, before, _decision(plain, plain.graph, split, precision), say) else None
+    made = quantized(plain.graph, lesson.calibration(), try_, before, say)
+    return None if made is None else replace(plain, graph=made[0], quantization=made[1])
+
+
+def _decision(plain: Learned, graph: ov.Model, split: Painted, precision: Precision) -> Decision:
+    every = [image for images in split.bad for image in images]
+    good_scores, bad_scores = (_scores(graph, images, plain.decoder, precision) for images in (split.good, every))
+    return decision_of(good_scores, bad_scores)
 
 
 def _scores(graph: ov.Model, images: Sequence[Image], decoder: Decoder, precision: Precision) -> list[float]:

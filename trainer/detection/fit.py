@@ -83,7 +83,7 @@ def fit(options: DetectionOptions, say: Say) -> None:
         runner = Runner(Path(work) / MODEL_XML, decoder, "f32")
         scored = score_images(runner, [(_label(p), p.path) for p in parts.held_out], "score")
         recipe = _prove(options, parts, learned, runner, decoder, scored, say)
-    variants = _variants(options, parts, learned, graph, decoder, say)
+    variants = _variants(options, parts, learned, graph, decoder, scored, say)
 
     def draw(pictures: Path) -> None:
         draw_report(pictures, as_dataset(annotated), scored, [], recipe.threshold.ng_at_or_above)
@@ -166,9 +166,15 @@ def _proof(  # noqa: PLR0913, PLR0917
 
 
 def _variants(  # noqa: PLR0913, PLR0917
-    options: DetectionOptions, parts: Split, learned: Learned, graph: ov.Model, decoder: BoxesDecoder, say: Say
+    options: DetectionOptions,
+    parts: Split,
+    learned: Learned,
+    graph: ov.Model,
+    decoder: BoxesDecoder,
+    scored: list[Scored],
+    say: Say,
 ) -> list[VariantRecipe]:
-    """At the further precisions that were asked for; the held out pictures say how well each decides."""
+    """At the further precisions that were asked for; the held out pictures, `scored` at f32, say how each decides."""
 
     def score(runner: Runner) -> list[Scored]:
         return score_images(runner, [(_label(p), p.path) for p in parts.held_out], f"score {runner.precision}")
@@ -179,7 +185,7 @@ def _variants(  # noqa: PLR0913, PLR0917
     def calibration() -> Calibration:
         return calibration_of([p.path for p in parts.learn], learned.spec)
 
-    return variants_of(options.also, graph, decoder, calibration, score, prove, say)
+    return variants_of(options.also, graph, decoder, calibration, scored, score, prove, say)
 
 
 def _training(parts: Split, learned: Learned, classes: tuple[str, ...]) -> DetectionTraining:

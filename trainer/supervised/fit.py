@@ -89,7 +89,7 @@ def fit(options: SupervisedOptions, say: Say) -> None:
         runner = Runner(Path(work) / MODEL_XML, learned.task.decoder, "f32")
         scored = score_images(runner, [(sample.label, sample.path) for sample in parts.held_out], "score")
         recipe = _prove(options, parts, loaded, learned, runner, scored, say)
-    variants = _variants(options, parts, learned, graph, say)
+    variants = _variants(options, parts, learned, graph, scored, say)
 
     def draw(pictures: Path) -> None:
         _report(pictures, dataset, scored, learned, recipe.threshold.ng_at_or_above)
@@ -192,10 +192,10 @@ def _proof(
     return threshold, parity
 
 
-def _variants(
-    options: SupervisedOptions, parts: Split, learned: Learned, graph: ov.Model, say: Say
+def _variants(  # noqa: PLR0913, PLR0917
+    options: SupervisedOptions, parts: Split, learned: Learned, graph: ov.Model, scored: list[Scored], say: Say
 ) -> list[VariantRecipe]:
-    """At the further precisions that were asked for; the held out images say how well each decides."""
+    """At the further precisions that were asked for; the held out images, `scored` at f32, say how each decides."""
 
     def score(runner: Runner) -> list[Scored]:
         labelled = [(sample.label, sample.path) for sample in parts.held_out]
@@ -207,7 +207,7 @@ def _variants(
     def calibration() -> Calibration:
         return calibration_of([sample.path for sample in parts.learn], learned.spec)
 
-    return variants_of(options.also, graph, learned.task.decoder, calibration, score, prove, say)
+    return variants_of(options.also, graph, learned.task.decoder, calibration, scored, score, prove, say)
 
 
 def _training(options: SupervisedOptions, parts: Split, loaded: Loaded, learned: Learned) -> SupervisedTraining:
