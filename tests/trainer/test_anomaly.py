@@ -1,7 +1,7 @@
 """Models beside PatchCore: what a fit of each leaves, and that all of them keep the same contract."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -293,3 +293,21 @@ def test_a_fit_on_good_images_alone_has_golden_images_that_were_not_learned_from
     learned = [read_image(p) for p in (tmp_path / "data/good").iterdir() if sha256_of(p) in manifest.training.images]
     assert len(learned) == 4
     assert not any(np.array_equal(golden, image) for image in learned)
+
+
+def test_however_many_precisions_are_asked_for_the_first_one_is_judged_once(torch, weights, lesson, monkeypatch):
+    from trainer.anomaly import heatmap
+
+    scores, asked = heatmap._scores, []
+
+    def counted(graph, images, decoder, precision):
+        asked.append(precision)
+        return scores(graph, images, decoder, precision)
+
+    monkeypatch.setattr(heatmap, "_scores", counted)
+    aside = [plate(i) for i in range(20, 22)]
+    learned = open_model(setup_of("padim", weights)).learn(replace(lesson, aside=aside), lambda _: None)
+    assert asked == []
+    for _ in range(2):
+        learned.also("f16", lambda _: None)
+    assert asked == ["f32"] * 2 + ["f16"] * 4  # good images, and the same with defects
