@@ -69,10 +69,12 @@ def variants_of(  # noqa: PLR0913, PLR0917
     score: Callable[[Runner], list[Scored]],
     prove: Callable[[Runner, list[Scored], Say], Proof],
     say: Say,
+    never: Sequence[str] = (),
 ) -> list[VariantRecipe]:
     """Of a network whose graph is the same at each precision, but for the layers that int8 has quantised.
 
     `score` runs the calibration split, which holds good images and defects; `prove` puts the threshold on its scores.
+    The layers in `never` are not quantised.
     """
     if not precisions:
         return []
@@ -86,7 +88,7 @@ def variants_of(  # noqa: PLR0913, PLR0917
     def variant(precision: Precision, say: Say) -> VariantRecipe | None:
         made: tuple[ov.Model, Quantization | None] | None
         if precision == "int8":
-            made = quantized(graph, calibration(), lambda one: Tried(one, decision(one, "int8")), before, say)
+            made = quantized(graph, calibration(), lambda one: Tried(one, decision(one, "int8")), before, say, never)
         else:
             made = (graph, None) if decides(precision, before, decision(graph, precision), say) else None
         if made is None:
