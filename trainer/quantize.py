@@ -1,8 +1,8 @@
 """Makes eight-bit graphs by NNCF, and leaves in higher precision what the decisions need. One door for all families.
 
-All layers are tried first. Where that costs decisions on the calibration split, groups of neighbouring layers are
-reverted one at a time, and then together, the most helpful first, until the decisions are back. What a tensor is off by
-is never asked: how well good and bad are told apart is.
+All layers are tried first, but for those that a family says must stay. Where that costs decisions on the calibration
+split, groups of neighbouring layers are reverted one at a time, and then together, the most helpful first, until the
+decisions are back. What a tensor is off by is never asked: how well good and bad are told apart is.
 """
 
 from __future__ import annotations
@@ -55,15 +55,19 @@ class Calibration:
     sha256s: Sequence[Sha256]
 
 
-def calibration_of(paths: Sequence[Path], spec: Preprocess) -> Calibration:
-    """Of pictures that were learned from as they are."""
-    few = [paths[index] for index in few_of(len(paths))]
+def calibration_of(paths: Sequence[Path], spec: Preprocess, bad: Sequence[Path] = ()) -> Calibration:
+    """Of pictures that were learned from as they are: half of them are of `bad`, as far as there are so many.
+
+    What a network makes of a defect reaches further than what it makes of good parts, and it is that which decides.
+    """
+    few_bad = [bad[index] for index in few_of(len(bad), _MOST_IMAGES // 2)]
+    few = [paths[index] for index in few_of(len(paths), _MOST_IMAGES - len(few_bad))] + few_bad
     return Calibration([shrunk(read_image(path), spec) for path in few], [sha256_of(path) for path in few])
 
 
-def few_of(count: int) -> list[int]:
+def few_of(count: int, most: int = _MOST_IMAGES) -> list[int]:
     """Indices of enough pictures to see how far numbers reach."""
-    return sorted(set(np.linspace(0, count - 1, _MOST_IMAGES).astype(int).tolist()))
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).astype(int).tolist()))
 
 
 def shrunk(image: Image, spec: Preprocess) -> Image:
@@ -98,23 +102,25 @@ def decides(precision: Precision, before: Decision, after: Decision, say: Say) -
     return is_held
 
 
-def quantized(
+def quantized(  # noqa: PLR0913, PLR0917
     graph: ov.Model,
     calibration: Calibration,
     try_: Callable[[ov.Model], Tried[T]],
     before: Decision,
     say: Say,
+    never: Sequence[str] = (),
 ) -> tuple[T, Quantization] | None:
     """What `try_` makes of `graph` with as many layers quantised as decide like `before`, or None where none do.
 
-    `graph` takes frames, uint8 (1, H, W, 3), and stays as it is.
+    `graph` takes frames, uint8 (1, H, W, 3), and stays as it is. The layers in `never` are not quantised.
     """
-    groups = groups_of(graph)
-    found, kept = _search(groups, lambda names: try_(quantize(graph, calibration.images, names)), before)
+    groups = groups_of(graph, never)
+    found, reverted = _search(groups, lambda names: try_(quantize(graph, calibration.images, [*never, *names])), before)
     if found is None:
         say("WARNING: int8 is left out: with no layers that matter quantised it decides as well as before")
         return None
-    say(f"int8: {_words(before, found.decision)}; {_kept_words(len(kept), sum(map(len, groups)))}")
+    kept = [*never, *reverted]
+    say(f"int8: {_words(before, found.decision)}; {_kept_words(len(kept), len(never) + sum(map(len, groups)))}")
     record = Quantization(
         method="post-training, symmetric, bias corrected; layers reverted by the decision",
         nncf=version("nncf"),
@@ -146,13 +152,30 @@ def _rank(decision: Decision) -> tuple[float, float]:
     return decision.auc or 0.0, decision.recall or 0.0
 
 
-def groups_of(graph: ov.Model) -> list[list[str]]:
-    """The layers with weights, by their names in the order of the graph: the first alone, then neighbours together."""
-    names = [node.get_friendly_name() for node in graph.get_ordered_ops() if node.get_type_name() in _WEIGHTED]
+def groups_of(graph: ov.Model, never: Sequence[str] = ()) -> list[list[str]]:
+    """The layers with weights, by their names in the order of the graph: the first alone, then neighbours together.
+
+    Those in `never` are left out.
+    """
+    names = [name for name in _layers(graph.get_ordered_ops()) if name not in never]
     if not names:
         raise ModelError("int8: the graph has no layer with weights; leave it out of --also")
     rest = np.array_split(np.array(names[1:], object), min(_GROUPS - 1, max(1, len(names) - 1)))
     return [names[:1], *(group.tolist() for group in rest if len(group))]
+
+
+def last_layers(graph: ov.Model) -> list[str]:
+    """The layers with weights that no other follows, by their names: of a detector all that gives classes and edges.
+
+    They are a small part of what is computed, and their errors go into the scores as they are.
+    """
+    nodes = graph.get_ordered_ops()
+    before = _reached(nodes[::-1], forward=False)
+    return [name for name in _layers(nodes) if name not in before]
+
+
+def _layers(nodes: Sequence[ov.Node]) -> list[str]:
+    return [node.get_friendly_name() for node in nodes if node.get_type_name() in _WEIGHTED]
 
 
 def quantize(graph: ov.Model, images: Sequence[Image], kept: Sequence[str] = ()) -> ov.Model:
@@ -174,7 +197,7 @@ def _outside(graph: ov.Model) -> list[str]:
     """What prepares a frame, and what is made of the last layers: ranges there say nothing, or are known exactly."""
     nodes = graph.get_ordered_ops()
     behind, before = _reached(nodes, forward=True), _reached(nodes[::-1], forward=False)
-    inside = (behind & before) | {node.get_friendly_name() for node in nodes if node.get_type_name() in _WEIGHTED}
+    inside = (behind & before) | set(_layers(nodes))
     skipped = {"Parameter", "Constant", "Result"}
     names = [node.get_friendly_name() for node in nodes if node.get_type_name() not in skipped]
     return [name for name in names if name not in inside]

@@ -71,11 +71,13 @@ def variants_of(  # noqa: PLR0913, PLR0917
     score: Callable[[Runner], list[Scored]],
     prove: Callable[[Runner, list[Scored], Say], Proof],
     say: Say,
+    never: Sequence[str] = (),
 ) -> list[VariantRecipe]:
     """Of a network whose graph is the same at each precision, but for the layers that int8 has quantised.
 
     `scored` is what `graph` says at f32 of the calibration split, which holds good images and defects, and `score`
-    what another runner does: each graph is asked once. `prove` puts the threshold on these scores.
+    what another runner does: each graph is asked once. `prove` puts the threshold on these scores. The layers in
+    `never` are not quantised.
     """
 
     def tried(one: ov.Model, precision: Precision) -> Tried[_Asked]:
@@ -86,7 +88,7 @@ def variants_of(  # noqa: PLR0913, PLR0917
     def variant(precision: Precision, say: Say) -> VariantRecipe | None:
         record: Quantization | None = None
         if precision == "int8":
-            made = quantized(graph, calibration(), lambda one: tried(one, "int8"), before, say)
+            made = quantized(graph, calibration(), lambda one: tried(one, "int8"), before, say, never)
             if made is None:
                 return None
             (one, found), record = made

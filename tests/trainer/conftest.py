@@ -187,7 +187,7 @@ def marked(mmdet, tmp_path_factory) -> Marked:
     folder = tmp_path_factory.mktemp("marked")
     data, out, learned = marked_set(folder / "data", n_bad=15), folder / "made/bars.bundle", folder / "learned.pth"
     out.parent.mkdir()
-    arguments = detection_arguments(data, out, "--steps", STEPS, "--also", "f16")
+    arguments = detection_arguments(data, out, "--steps", STEPS, "--also", "f16,int8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainer.detection.plan._VALIDATIONS", 4)  # each writes 100 MB of checkpoints
         patch.setattr("trainer.detection.config._WARM_UP_STEPS", 8)

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import cv2
 import numpy as np
+import openvino as ov
 import pytest
 
 from models.errors import ModelError
@@ -24,6 +25,7 @@ from tests.trainer.marked import SIDE_PX, bar, marked_set
 from trainer.annotations.types import Picture
 from trainer.detection.fit import _label
 from trainer.proof import health_words
+from trainer.quantize import last_layers
 
 
 def test_the_bundle_opens_and_its_golden_images_agree(marked):
@@ -72,6 +74,16 @@ def test_a_further_precision_judges_as_its_part_of_the_manifest_says(marked):
     assert half.manifest.threshold.seen == marked.bundle.manifest.threshold.seen
     assert half.manifest.parity.n_boxes >= 2
     assert "f16: parity: torch and IR find the same" in marked.said
+
+
+def test_at_int8_all_is_quantised_but_what_gives_classes_and_edges(marked):
+    eighth = marked.bundle.at("int8")
+    assert check_golden(eighth, Runner.of(eighth)).n_images == 2
+    record = eighth.manifest.quantization
+    assert record.kept == tuple(last_layers(ov.Core().read_model(marked.bundle.model_xml)))
+    assert len(record.kept) == 6, "two for each of three scales"
+    assert set(record.images) <= set(marked.bundle.manifest.training.images)
+    assert "int8: AUC 1.000 -> 1.000" in marked.said
 
 
 def test_the_limits_of_health_are_those_of_the_good_images_learned_from(marked):

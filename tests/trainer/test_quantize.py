@@ -1,5 +1,8 @@
 """The one door to eight bits: what is quantised, what is reverted, and who decides."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import openvino as ov
 import pytest
@@ -12,11 +15,13 @@ from trainer.quantize import (
     MOST_AUC,
     Calibration,
     Tried,
+    calibration_of,
     decides,
     decision_of,
     few_of,
     groups_of,
     holds,
+    last_layers,
     quantize,
     quantized,
     shrunk,
@@ -92,6 +97,31 @@ def test_a_layer_that_costs_decisions_stays_as_it_was_and_it_alone(graph, calibr
     assert (record.kept, record.after.auc) == (("third",), 0.898)
 
 
+def test_the_last_layers_are_those_that_no_other_follows(graph):
+    assert last_layers(graph) == ["fourth"]
+    (end,) = (node for node in graph.get_ordered_ops() if node.get_type_name() == "AvgPool")
+    heads = [op.convolution(end, np.ones((1, 8, 1, 1), np.float32), [1, 1], [0, 0], [0, 0], [1, 1]) for _ in range(2)]
+    for head, name in zip(heads, ("classes", "edges"), strict=True):
+        head.set_friendly_name(name)
+    two = ov.Model([op.result(op.sigmoid(head)) for head in heads], graph.get_parameters(), "two")
+    assert sorted(last_layers(two)) == ["classes", "edges"]
+
+
+def test_a_layer_that_must_stay_is_never_quantised_nor_tried_and_the_record_names_it(graph, calibration):
+    said, tried = [], []
+
+    def try_(one):
+        tried.append(rounded_in(one))
+        return Tried(tried[-1], Decision(auc=0.7 if "second" in tried[-1] else 0.9, recall=0.5))
+
+    made, record = quantized(graph, calibration, try_, GOOD, said.append, ["fourth"])
+    assert tried[0] == ["first", "second", "third"]
+    assert not any("fourth" in names for names in tried)
+    assert made == ["first", "third"]
+    assert record.kept == ("fourth", "second")
+    assert said[0].endswith("2 of 4 layers quantised")
+
+
 def test_layers_that_cost_decisions_only_together_are_reverted_together_the_most_helpful_first(graph, calibration):
     def try_(one):
         names = rounded_in(one)
@@ -158,5 +188,19 @@ def test_recall_is_counted_at_the_threshold_that_good_scores_give():
 def test_few_pictures_of_many_are_taken_evenly_and_none_is_larger_than_the_network_sees_it():
     assert few_of(3) == [0, 1, 2]
     assert (few_of(1000)[0], few_of(1000)[-1], len(few_of(1000))) == (0, 999, 48)
+    assert few_of(1000, 3) == [0, 499, 999]
     assert shrunk(np.zeros((64, 192, 3), np.uint8), SPEC).shape == (16, 48, 3)
     assert shrunk(np.zeros((20, 30, 3), np.uint8), SPEC).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize(("n_bad", "taken"), [(0, (48, 0)), (3, (45, 3)), (40, (24, 24))])
+def test_half_of_the_pictures_show_defects_where_there_are_so_many(tmp_path, n_bad, taken):
+    def written(count: int, grey: int) -> list[Path]:
+        paths = [tmp_path / f"{grey}.{index}.png" for index in range(count)]
+        for path in paths:
+            cv2.imwrite(str(path), np.full((4, 6, 3), grey, np.uint8))
+        return paths
+
+    found = calibration_of(written(60, 7), SPEC, written(n_bad, 9))
+    greys = [int(image[0, 0, 0]) for image in found.images]
+    assert (greys.count(7), greys.count(9), len(found.sha256s)) == (*taken, 48)

@@ -39,7 +39,7 @@ from trainer.options import DetectionOptions
 from trainer.pictures import draw_report
 from trainer.pose import measure_pose
 from trainer.proof import health_words, put_threshold, threshold_words
-from trainer.quantize import Calibration, calibration_of
+from trainer.quantize import Calibration, calibration_of, last_layers
 from trainer.variants import variants_of
 
 if TYPE_CHECKING:
@@ -183,9 +183,10 @@ def _variants(  # noqa: PLR0913, PLR0917
         return _proof(options, learned, runner, decoder, scored, say)
 
     def calibration() -> Calibration:
-        return calibration_of([p.path for p in parts.learn], learned.spec)
+        good, bad = ([p.path for p in parts.learn if p.is_good is flag] for flag in (True, False))
+        return calibration_of(good, learned.spec, bad)
 
-    return variants_of(options.also, graph, decoder, calibration, scored, score, prove, say)
+    return variants_of(options.also, graph, decoder, calibration, scored, score, prove, say, last_layers(graph))
 
 
 def _training(parts: Split, learned: Learned, classes: tuple[str, ...]) -> DetectionTraining:
