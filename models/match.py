@@ -35,13 +35,24 @@ class Place:
         shift = self.shift + cmath.rect(self.size, self.turn_rad) * by
         return Place(self.match, self.turn_rad + turn_rad, self.size * size, shift)
 
+    def matrix(self, frame: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """(2, 3): cells of a template of that shape (h, w) to those of a frame (h, w)."""
+        arm = cmath.rect(self.size, self.turn_rad)
+        return matrix_of(arm, middle_of(frame) + self.shift - arm * middle_of(shape))
+
 
 def seen_at(field: Field, place: Place, shape: tuple[int, int]) -> Field:
     """What of a frame's field lies under a template of that shape (h, w), in the template's own directions."""
-    arm = cmath.rect(place.size, place.turn_rad)
-    start = middle_of(field.shape) + place.shift - arm * middle_of(shape)
     back = np.complex64(cmath.exp(-1j * place.turn_rad))
-    return np.asarray(laid(planes_of(field), matrix_of(arm, start), shape) * back, np.complex64)
+    return np.asarray(laid(planes_of(field), place.matrix(field.shape, shape), shape) * back, np.complex64)
+
+
+def lying(template: Field, place: Place, shape: tuple[int, int]) -> Field:
+    """A field of that shape (h, w) in which a template lies at that place, and nothing else."""
+    back = cmath.rect(1 / place.size, -place.turn_rad)
+    start = middle_of(template.shape) - back * (middle_of(shape) + place.shift)
+    turn = np.complex64(cmath.exp(1j * place.turn_rad))
+    return np.asarray(laid(planes_of(template), matrix_of(back, start), shape) * turn, np.complex64)
 
 
 class Match:
