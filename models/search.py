@@ -28,7 +28,7 @@ _TURN_STEP_DEG, _SIZE_STEP = 10.0, 1.12
 _BEST, _FEW = 6, 3  # places of the first search that are looked at nearer on the small frame, then on the large one
 _LOOKS, _FEW_LOOKS, _LAST_LOOKS = 5, 3, 8
 _STEP, _SOFT, _FINE_STEP = 1.5, 1.0, 0.5  # cells of the frame that is looked at
-_BEYOND, _BEYOND_DEG = 1.3, 5.0  # a part may be so many times larger or smaller than was looked for, and turned farther
+_BEYOND, _BEYOND_DEG = 1.15, 5.0  # a part may be so many times larger or smaller than was looked for, or turned on
 # A thread fits itself one turn farther on too, and a little smaller: cells of the first search.
 _FARTHER = (((0.0,), (0.94, 1.0, 1.06), 7),)
 
