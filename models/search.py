@@ -4,7 +4,8 @@ It is found by the directions of its edges: the sum, over the edges of a templat
 there point the same way. Light changes no direction, what covers a part of it takes only that part away, and what lies
 around it has edges elsewhere (C. Steger, Similarity measures for occlusion, clutter, and illumination invariant object
 recognition, DAGM 2001, equation 5; here as one complex correlation, with edges weighted by their strength). The search
-goes from coarse to fine: every turn and size at once on a small frame, then the best few on a larger one.
+goes from coarse to fine: every turn and size at once on a small frame, from the best few of these up the slope of the
+match, then the same on a larger frame.
 """
 
 import math
@@ -29,8 +30,8 @@ _BEST, _FEW = 6, 3  # places of the first search that are looked at nearer on th
 _LOOKS, _FEW_LOOKS, _LAST_LOOKS = 5, 3, 8
 _STEP, _SOFT, _FINE_STEP = 1.5, 1.0, 0.5  # cells of the frame that is looked at
 _BEYOND, _BEYOND_DEG = 1.15, 5.0  # a part may be so many times larger or smaller than was looked for, or turned on
-# A thread fits itself one turn farther on too, and a little smaller: cells of the first search.
-_FARTHER = (((0.0,), (0.94, 1.0, 1.06), 7),)
+# A thread fits itself one turn farther on too, and a little smaller, and so may a part that is a little larger.
+_FARTHER = (((0.0,), (0.9, 1.0, 1.1), 7),)
 
 
 class Search:
@@ -58,16 +59,16 @@ class Search:
 
     def find(self, field: Field) -> Place:
         """The best place in a frame's field; there is always one, and its `match` says how good it is."""
+        small, planes = _halved(field), planes_of(field)
         near = max(self.starts(field), key=_match)
-        small = _coarsely(near)
-        farther = self._farther.settled(_halved(field), small, _FARTHER)
-        is_other = farther.size != small.size or abs(farther.shift - small.shift) > 1
-        planes = planes_of(field)
-        places = (near, _finely(farther)) if is_other else (near,)
+        farther = self._farther.settled(small, _coarsely(near), _FARTHER)
+        places = [near]
+        if farther.size != near.size or abs(_finely(farther).shift - near.shift) > _COARSE:
+            places.append(_finely(self._coarse.climbed(planes_of(small), farther, _LOOKS)))
         return max((self._fine.climbed(planes, place, _LAST_LOOKS) for place in places), key=_match)
 
     def starts(self, field: Field) -> Iterator[Place]:
-        """The best few of every turn and size, each looked at on the larger frame."""
+        """The best few of every turn and size, each followed to where it matches best."""
         small = _halved(field)
         planes = planes_of(small)
         near = [self._coarse.climbed(planes, place, _LOOKS) for place in self._anywhere(small)]

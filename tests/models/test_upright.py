@@ -56,6 +56,16 @@ def test_a_key_that_is_nearer_or_farther_is_found_at_its_size(upright, size):
     assert off < 0.015
 
 
+@pytest.mark.parametrize("size", [0.88, 0.93, 1.08, 1.14])
+def test_a_key_a_little_smaller_or_larger_than_any_that_was_looked_for_is_found_at_its_size(size):
+    template, mask = keys.template()
+    view = Upright(Search(template), mask, LEAST_MATCH).view(key(-120, (-9, 6), size, seed=1))
+    turned, off = errors_of(view, -120, (-9, 6), size)
+    assert view.lost is None
+    assert turned < 1
+    assert off < 0.015
+
+
 def test_keys_are_usually_found_to_a_tenth_of_a_degree_and_half_a_cell(upright):
     """A tenth of a degree was less than what a search over fixed turns could see."""
     lying = [(turn, shift, 0.92 + 0.0075 * n) for n, (turn, shift, _) in enumerate(keys.poses(24, seed=5))]
