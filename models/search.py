@@ -32,6 +32,7 @@ _STEP, _SOFT, _FINE_STEP = 1.5, 1.0, 0.5  # cells of the frame that is looked at
 _BEYOND, _BEYOND_DEG = 1.15, 5.0  # a part may be so many times larger or smaller than was looked for, or turned on
 # A thread fits itself one turn farther on too, and a little smaller, and so may a part that is a little larger.
 _FARTHER = (((0.0,), (0.9, 1.0, 1.1), 7),)
+_AROUND = (((0.0,), (1.0,), 3),)  # where little of a part is seen, another top of the match may lie half a cell away
 
 
 class Search:
@@ -48,7 +49,7 @@ class Search:
         small = _halved(template)
         bounds = _bounds(sizes, turns_deg)
         self._coarse, self._fine = Slope(small, bounds, _STEP, _SOFT), Slope(template, bounds, _FINE_STEP)
-        self._farther = Match(small)
+        self._farther, self._around = Match(small), Match(template)
         self._tries = [(turn, size) for size in _sizes(*sizes) for turn in _turns(*turns_deg)]
         turned = np.stack([lying(small, Place(0.0, *one, 0j), (_CANVAS, _CANVAS)) for one in self._tries])
         self._fair = np.array([fair(size) for _, size in self._tries]) / (np.abs(turned).sum(axis=(1, 2)) + 1e-6)
@@ -65,7 +66,9 @@ class Search:
         places = [near]
         if farther.size != near.size or abs(_finely(farther).shift - near.shift) > _COARSE:
             places.append(_finely(self._coarse.climbed(planes_of(small), farther, _LOOKS)))
-        return max((self._fine.climbed(planes, place, _LAST_LOOKS) for place in places), key=_match)
+        found = max((self._fine.climbed(planes, place, _LAST_LOOKS) for place in places), key=_match)
+        around = self._around.settled(field, found, _AROUND)
+        return max(found, self._fine.climbed(planes, around, _LAST_LOOKS), key=_match)
 
     def starts(self, field: Field) -> Iterator[Place]:
         """The best few of every turn and size, each followed to where it matches best."""
