@@ -32,7 +32,8 @@ _STEP, _SOFT, _FINE_STEP = 1.5, 1.0, 0.5  # cells of the frame that is looked at
 _BEYOND, _BEYOND_DEG = 1.15, 5.0  # a part may be so many times larger or smaller than was looked for, or turned on
 # A thread fits itself one turn farther on too, and a little smaller, and so may a part that is a little larger.
 _FARTHER = (((0.0,), (0.9, 1.0, 1.1), 7),)
-_AROUND = (((0.0,), (1.0,), 3),)  # where little of a part is seen, another top of the match may lie half a cell away
+# Where little of a part is seen, the match may have another top so many cells away.
+_AROUND, _APART = (((0.0,), (1.0,), 3),), 0.6
 
 
 class Search:
@@ -68,6 +69,8 @@ class Search:
             places.append(_finely(self._coarse.climbed(planes_of(small), farther, _LOOKS)))
         found = max((self._fine.climbed(planes, place, _LAST_LOOKS) for place in places), key=_match)
         around = self._around.settled(field, found, _AROUND)
+        if abs(around.shift - found.shift) < _APART:
+            return found
         return max(found, self._fine.climbed(planes, around, _LAST_LOOKS), key=_match)
 
     def starts(self, field: Field) -> Iterator[Place]:
