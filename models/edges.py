@@ -21,14 +21,20 @@ def edges_of(image: Image) -> Field:
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    soft = cv2.GaussianBlur(grey, (0, 0), 1.0)
+    soft = cv2.GaussianBlur(_shrunk(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), size), (0, 0), 1.0)
     across, down = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
     steep = np.asarray(cv2.magnitude(across, down), np.float32)
     half = _WEAK * _percentile(steep, _STRONG_PERCENT) + 1e-3
     sure = steep / (steep**2 + half**2)
     sure[:2], sure[-2:], sure[:, :2], sure[:, -2:] = 0, 0, 0, 0  # a frame's border is no edge
     return complex_of(cv2.merge([across * sure, down * sure]))
+
+
+def _shrunk(grey: NDArray[Any], size: tuple[int, int]) -> Plane:
+    """To (w, h), by means over areas. First halved while that is exact, which OpenCV does in a fraction of the time."""
+    while not any(side % 2 or side < 4 * wanted for side, wanted in zip(grey.shape[::-1], size, strict=True)):
+        grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(grey.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def planes_of(field: Field) -> tuple[Plane, Plane]:

@@ -30,18 +30,33 @@ class Place:
     size: float
     shift: complex
 
+    @property
+    def arm(self) -> complex:
+        """What a step of one cell along the template is in the frame."""
+        return cmath.rect(self.size, self.turn_rad)
+
     def moved(self, by: complex, turn_rad: float = 0.0, size: float = 1.0) -> "Place":
         """The same frame, for a template of which a place `by` of this one is the middle, turned and sized."""
-        shift = self.shift + cmath.rect(self.size, self.turn_rad) * by
+        shift = self.shift + self.arm * by
         return Place(self.match, self.turn_rad + turn_rad, self.size * size, shift)
+
+    def matrix(self, frame: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """(2, 3): cells of a template of that shape (h, w) to those of a frame (h, w)."""
+        return matrix_of(self.arm, middle_of(frame) + self.shift - self.arm * middle_of(shape))
 
 
 def seen_at(field: Field, place: Place, shape: tuple[int, int]) -> Field:
     """What of a frame's field lies under a template of that shape (h, w), in the template's own directions."""
-    arm = cmath.rect(place.size, place.turn_rad)
-    start = middle_of(field.shape) + place.shift - arm * middle_of(shape)
     back = np.complex64(cmath.exp(-1j * place.turn_rad))
-    return np.asarray(laid(planes_of(field), matrix_of(arm, start), shape) * back, np.complex64)
+    return np.asarray(laid(planes_of(field), place.matrix(field.shape, shape), shape) * back, np.complex64)
+
+
+def lying(template: Field, place: Place, shape: tuple[int, int]) -> Field:
+    """A field of that shape (h, w) in which a template lies at that place, and nothing else."""
+    back = 1 / place.arm
+    start = middle_of(template.shape) - back * (middle_of(shape) + place.shift)
+    turn = np.complex64(cmath.exp(1j * place.turn_rad))
+    return np.asarray(laid(planes_of(template), matrix_of(back, start), shape) * turn, np.complex64)
 
 
 class Match:
@@ -77,9 +92,8 @@ class Match:
     def _agreed(self, planes: tuple[Plane, Plane], place: Place, reach: int) -> NDArray[np.float32]:
         """(2 reach + 1, 2 reach + 1): how far the directions agree with the template's, for each shift of it."""
         kernel = self._kernel(reach)
-        arm = cmath.rect(place.size, place.turn_rad)
-        start = middle_of(planes[0].shape) + place.shift - arm * (self._middle + complex(reach, reach))
-        seen = spectrum_of(laid(planes, matrix_of(arm, start), kernel.shape))
+        start = middle_of(planes[0].shape) + place.shift - place.arm * (self._middle + complex(reach, reach))
+        seen = spectrum_of(laid(planes, matrix_of(place.arm, start), kernel.shape))
         sums = sums_of(seen * kernel)[: 2 * reach + 1, : 2 * reach + 1]
         directions = np.array([math.cos(place.turn_rad), math.sin(place.turn_rad)], np.float32)
         return np.asarray(sums @ directions, np.float32)

@@ -32,7 +32,6 @@ UPRIGHT: Final = "upright.npz"  # the file of a bundle
 FILL: Final = 128  # grey, of what is not the part
 Mask = NDArray[np.uint8]  # (H, W), 1 on the part
 _STRIPS = 8  # in which a part is laid
-_DOUBTFUL = 1.5  # times the least match: good images match better, so less is worth another look
 _LOOKED_AT = 32  # rows and columns in which it is seen how much of a part lies in the frame
 _LEAST_CELLS, _MOST_CELLS = 4, 220
 _MOST_SIDE_PX = 16384  # of a mask
@@ -76,7 +75,7 @@ class Upright:
 
     def view(self, frame: Image, *, alone: bool = True) -> View:
         """Of a frame, uint8 (H, W, 3) BGR, which is read and never written; `alone`, without what lies beside it."""
-        place = self._search.find(edges_of(frame), _DOUBTFUL * self._least)
+        place = self._search.find(edges_of(frame))
         to_frame = self._to_frame(place, frame)
         image = (
             self._alone(frame, to_frame)

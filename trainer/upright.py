@@ -92,7 +92,7 @@ def _finish(fields: Sequence[Field], places: Sequence[Place], mask: Mask, cell_p
     template = shared(fields, places, shape)
     sizes, turns_deg = _range_of(places), _turns_of(places)
     search = Search(template, sizes, turns_deg)
-    lowest = min(search.find(field, enough=1.0).match for field in fields)
+    lowest = min(search.find(field).match for field in fields)
     if lowest < _MATCHING:
         return f"upright, an image shares too little with the others (match {lowest:.2f}, {_MATCHING} was wanted)"
     pose = Pose(file=UPRIGHT, sizes=sizes, turns_deg=turns_deg, least_match=round(_LEAST * lowest, 4))

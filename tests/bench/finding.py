@@ -36,13 +36,13 @@ def main() -> int:
     paths = dataset.test_good[:FRAMES]
     pictures = [(condition, path) for condition in eight() for path in paths]
     frames = [apply(one, Labelled.of(read_image(path)), seed=0, key=path.name).image for one, path in pictures]
-    upright, search, enough = learned.upright(), learned.search(), 1.5 * learned.pose.least_match
+    upright, search = learned.upright(), learned.search()
     cv2.setNumThreads(wanted.threads)
     fields = [edges_of(frame) for frame in frames]
     at = {id(frame): field for frame, field in zip(frames, fields, strict=True)}
     _time("its edges", edges_of, frames)
     _time("coarsely, at any turn", lambda frame: list(search.starts(at[id(frame)])), frames)
-    _time("coarsely, then finer", lambda frame: search.find(at[id(frame)], enough), frames)
+    _time("coarsely, then finer", lambda frame: search.find(at[id(frame)]), frames)
     return line("all, and laid upright", _time("all", upright.view, frames), "at most", MOST_MS, "ms")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.errors import BundleError
-from models.upright import FILL, UPRIGHT, Search, Upright, View, edges_of, on_frame, read_upright, save_upright
+from models.upright import FILL, SIDE, UPRIGHT, Search, Upright, View, edges_of, on_frame, read_upright, save_upright
 from tests import keys
 from tests.keys import LEAST_MATCH, SIDE_PX, VIEW_PX, key
 
@@ -54,6 +54,24 @@ def test_a_key_that_is_nearer_or_farther_is_found_at_its_size(upright, size):
     assert view.lost is None
     assert turned < 1
     assert off < 0.015
+
+
+@pytest.mark.parametrize("size", [0.88, 0.93, 1.08, 1.14])
+def test_a_key_a_little_smaller_or_larger_than_any_that_was_looked_for_is_found_at_its_size(size):
+    template, mask = keys.template()
+    view = Upright(Search(template), mask, LEAST_MATCH).view(key(-120, (-9, 6), size, seed=1))
+    turned, off = errors_of(view, -120, (-9, 6), size)
+    assert view.lost is None
+    assert turned < 1
+    assert off < 0.015
+
+
+def test_keys_are_usually_found_to_a_tenth_of_a_degree_and_half_a_cell(upright):
+    """A tenth of a degree was less than what a search over fixed turns could see."""
+    lying = [(turn, shift, 0.92 + 0.0075 * n) for n, (turn, shift, _) in enumerate(keys.poses(24, seed=5))]
+    found = [errors_of(upright.view(key(*one, seed=n)), *one) for n, one in enumerate(lying)]
+    assert np.median([turned for turned, _ in found]) < 0.1
+    assert np.median([off for _, off in found]) < 0.5 / SIDE
 
 
 @pytest.mark.parametrize("shape", [(200, 256), (320, 400), (400, 240)])
@@ -314,6 +332,18 @@ def test_a_pickle_in_a_template_is_not_run(tmp_path):
     with pytest.raises(BundleError):
         read_upright(tmp_path / UPRIGHT, keys.pose())
     assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024), (1024, 1280), (600, 1000), (513, 700), (260, 256)])
+def test_edges_of_a_frame_that_is_halved_first_are_those_of_its_means_over_areas(shape):
+    frame = cv2.resize(key(20), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    scale = SIDE / max(shape)
+    size = (round(shape[1] * scale), round(shape[0] * scale))
+    at_once = cv2.resize(frame.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    field = edges_of(frame)
+    assert field.shape == size[::-1]
+    wanted = edges_of(np.clip(np.rint(at_once), 0, 255).astype(np.uint8))
+    assert np.abs(field - wanted).mean() < 0.01
 
 
 def test_edges_are_the_same_in_any_light():
