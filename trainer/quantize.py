@@ -24,14 +24,11 @@ from models.files import sha256_of
 from models.images import read_image
 from models.manifest import Decision, Precision, Preprocess, Quantization, Sha256
 from models.prediction import Image
-from models.scoring import judge
-from trainer.evaluate import figures
-from trainer.threshold import normal_quantile
+from trainer.decisions import Told, holds
 
 if TYPE_CHECKING:
     import openvino as ov
 
-MOST_AUC, MOST_RECALL = 0.005, 0.02  # that the decision may lose
 _GROUPS = 6  # that may be reverted: the first layer, and neighbours among the others
 _MOST_IMAGES = 48
 _WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
@@ -44,7 +41,7 @@ class Tried(Generic[T]):
     """What was made of one graph, and how well it decides."""
 
     made: T
-    decision: Decision
+    told: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +76,7 @@ def shrunk(image: Image, spec: Preprocess) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def decision_of(good: Sequence[float], bad: Sequence[float], ng_at_or_above: float | None = None) -> Decision:
-    """AUC, and recall at that threshold, or else at the one that the good scores give."""
-    if not good or not bad:
-        return Decision(auc=None, recall=None)
-    limit = normal_quantile(good).ng_at_or_above if ng_at_or_above is None else ng_at_or_above
-    caught = sum(judge(score, limit)[0] == "ng" for score in bad)
-    return Decision(auc=figures(good, bad, limit)["roc_auc"], recall=caught / len(bad))
-
-
-def holds(before: Decision, after: Decision) -> bool:
-    """Whether as much is told apart as before, within what may be lost."""
-    if before.auc is None or before.recall is None or after.auc is None or after.recall is None:
-        return before == after
-    return after.auc >= before.auc - MOST_AUC and after.recall >= before.recall - MOST_RECALL
-
-
-def decides(precision: Precision, before: Decision, after: Decision, say: Say) -> bool:
+def decides(precision: Precision, before: Told, after: Told, say: Say) -> bool:
     """Whether a graph that only computes at another precision does it well enough, which is said."""
     if not (is_held := holds(before, after)):
         say(f"WARNING: {precision} is left out, as it decides worse: {_words(before, after)}")
@@ -106,7 +87,7 @@ def quantized(  # noqa: PLR0913, PLR0917
     graph: ov.Model,
     calibration: Calibration,
     try_: Callable[[ov.Model], Tried[T]],
-    before: Decision,
+    before: Told,
     say: Say,
     never: Sequence[str] = (),
 ) -> tuple[T, Quantization] | None:
@@ -120,30 +101,30 @@ def quantized(  # noqa: PLR0913, PLR0917
         say("WARNING: int8 is left out: with no layers that matter quantised it decides as well as before")
         return None
     kept = [*never, *reverted]
-    say(f"int8: {_words(before, found.decision)}; {_kept_words(len(kept), len(never) + sum(map(len, groups)))}")
+    say(f"int8: {_words(before, found.told)}; {_kept_words(len(kept), len(never) + sum(map(len, groups)))}")
     record = Quantization(
         method="post-training, symmetric, bias corrected; layers reverted by the decision",
         nncf=version("nncf"),
         images=tuple(dict.fromkeys(calibration.sha256s)),
         kept=tuple(kept),
-        before=before,
-        after=found.decision,
+        before=before.decision,
+        after=found.told.decision,
     )
     return found.made, record
 
 
 def _search(
-    groups: Sequence[Sequence[str]], try_: Callable[[Sequence[str]], Tried[T]], before: Decision
+    groups: Sequence[Sequence[str]], try_: Callable[[Sequence[str]], Tried[T]], before: Told
 ) -> tuple[Tried[T] | None, list[str]]:
-    if holds(before, (found := try_([])).decision):
+    if holds(before, (found := try_([])).told):
         return found, []
     alone = [try_(names) for names in groups]
-    order = sorted(range(len(groups)), key=lambda index: _rank(alone[index].decision), reverse=True)
-    if holds(before, alone[order[0]].decision):
+    order = sorted(range(len(groups)), key=lambda index: _rank(alone[index].told.decision), reverse=True)
+    if holds(before, alone[order[0]].told):
         return alone[order[0]], list(groups[order[0]])
     for count in range(2, len(groups)):
         kept = [name for index in sorted(order[:count]) for name in groups[index]]
-        if holds(before, (found := try_(kept)).decision):
+        if holds(before, (found := try_(kept)).told):
             return found, kept
     return None, []
 
@@ -217,8 +198,9 @@ def _reached(nodes: Sequence[ov.Node], forward: bool) -> set[str]:
     return found
 
 
-def _words(before: Decision, after: Decision) -> str:
+def _words(told_before: Told, told_after: Told) -> str:
     """For a person."""
+    before, after = told_before.decision, told_after.decision
     if after.auc is None or before.auc is None:
         return "no defects in the calibration split tell what it costs"
     return (

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from models.bundle import MODEL_XML
 from models.errors import ModelError
-from models.manifest import BoxParity, Decision, Decoder, Parity, Precision, Quantization, Threshold
+from models.manifest import BoxParity, Decoder, Parity, Precision, Quantization, Threshold
 from models.precision import refuse_unable
 from models.runner import Runner
 from models.variant import arithmetic_of
+from trainer.decisions import Told
 from trainer.evaluate import Scored
 from trainer.export import VariantRecipe, save_ir
-from trainer.quantize import Calibration, Say, Tried, decides, decision_of, quantized
+from trainer.quantize import Calibration, Say, Tried, decides, quantized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def variants_of(  # noqa: PLR0913, PLR0917
     def tried(one: ov.Model, precision: Precision) -> Tried[_Asked]:
         with saved(one) as path:
             found = score(Runner(path, decoder, precision))
-        return Tried((one, found), _decision(found))
+        return Tried((one, found), _told(found))
 
     def variant(precision: Precision, say: Say) -> VariantRecipe | None:
         record: Quantization | None = None
@@ -94,7 +95,7 @@ def variants_of(  # noqa: PLR0913, PLR0917
             (one, found), record = made
         else:
             other = tried(graph, precision)
-            if not decides(precision, before, other.decision, say):
+            if not decides(precision, before, other.told, say):
                 return None
             one, found = other.made
         return proven(
@@ -106,14 +107,14 @@ def variants_of(  # noqa: PLR0913, PLR0917
             record,
         )
 
-    before = _decision(scored)
+    before = _told(scored)
     made = (variant(name, at(name, say)) for name in precisions)
     return [one for one in made if one is not None]
 
 
-def _decision(scored: Sequence[Scored]) -> Decision:
+def _told(scored: Sequence[Scored]) -> Told:
     good, bad = ([item.score for item in scored if (item.label == "good") is flag] for flag in (True, False))
-    return decision_of(good, bad)
+    return Told(good, bad)
 
 
 def at(precision: Precision, say: Say) -> Say:

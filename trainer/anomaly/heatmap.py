@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from models.decoding import decode
 from models.errors import ModelError
 from models.heatmap import OUTPUT, score_of
-from models.manifest import Decision, Decoder, HeatmapDecoder, HeatmapTraining, Precision
+from models.manifest import Decoder, HeatmapDecoder, HeatmapTraining, Precision
 from models.prediction import Image
 from models.upright import Mask
 from trainer.anomaly.graph import graph_of
 from trainer.anomaly.model import Facts, Learned, Learner, Lesson, Say, Setup
 from trainer.anomaly.painted import Painted, painted
 from trainer.backbone import tensor_of
+from trainer.decisions import Told
 from trainer.embed import Pipeline
-from trainer.quantize import Tried, decides, decision_of, quantized
+from trainer.quantize import Tried, decides, quantized
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -61,9 +62,9 @@ class HeatmapModel:
         say(f"learned: {self._words(len(lesson.images), lesson)}")
 
         @functools.cache
-        def told_apart() -> tuple[Painted, Decision]:
+        def told_apart() -> tuple[Painted, Told]:
             split = painted(lesson.aside, lesson.mask, lesson.spec, self._setup.options.seed)
-            return split, _decision(plain, plain.graph, split, self._setup.options.precision)
+            return split, _told(plain, plain.graph, split, self._setup.options.precision)
 
         def also(precision: Precision, say: Say) -> Learned | None:
             return _further(plain, lesson, *told_apart(), precision, say)
@@ -94,23 +95,23 @@ class HeatmapModel:
 
 
 def _further(  # noqa: PLR0913, PLR0917
-    plain: Learned, lesson: Lesson, split: Painted, before: Decision, precision: Precision, say: Say
+    plain: Learned, lesson: Lesson, split: Painted, before: Told, precision: Precision, say: Say
 ) -> Learned | None:
     """As long as good images that were kept aside are told from the same ones with painted defects as `before`."""
 
     def try_(graph: ov.Model) -> Tried[ov.Model]:
-        return Tried(graph, _decision(plain, graph, split, "int8"))
+        return Tried(graph, _told(plain, graph, split, "int8"))
 
     if precision != "int8":
-        return plain if decides(precision, before, _decision(plain, plain.graph, split, precision), say) else None
+        return plain if decides(precision, before, _told(plain, plain.graph, split, precision), say) else None
     made = quantized(plain.graph, lesson.calibration(), try_, before, say)
     return None if made is None else replace(plain, graph=made[0], quantization=made[1])
 
 
-def _decision(plain: Learned, graph: ov.Model, split: Painted, precision: Precision) -> Decision:
+def _told(plain: Learned, graph: ov.Model, split: Painted, precision: Precision) -> Told:
     every = [image for images in split.bad for image in images]
     good_scores, bad_scores = (_scores(graph, images, plain.decoder, precision) for images in (split.good, every))
-    return decision_of(good_scores, bad_scores)
+    return Told(good_scores, bad_scores)
 
 
 def _scores(graph: ov.Model, images: Sequence[Image], decoder: Decoder, precision: Precision) -> list[float]:

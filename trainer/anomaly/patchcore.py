@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from models.manifest import Augmentation, Decision, PatchcoreDecoder, Precision, Training
+from models.manifest import Augmentation, PatchcoreDecoder, Precision, Training
 from models.prediction import Image
 from models.upright import Mask
 from trainer.anomaly.model import WITHOUT_PHOTOGRAPHS, Also, Facts, Learned, Lesson, Say, Setup, no_more
 from trainer.anomaly.painted import Painted, painted
 from trainer.bank import Bank, gather, held_out_maps, held_out_scores, make_bank
+from trainer.decisions import Told
 from trainer.narrow import principal
 from trainer.patchcore import Patchcore
-from trainer.quantize import Tried, decides, decision_of, quantized
+from trainer.quantize import Tried, decides, quantized
 from trainer.reading import decoder_for
 from trainer.search import freeze_bias, rounded_bank, with_search
 from trainer.size import Setting, choose_size, probe_cost, settings_of
@@ -36,10 +37,10 @@ class Searched:
     precision: Precision
     held_out: list[float]
 
-    def decision(self, on: Painted) -> Decision:
-        """How well it tells the good images from the same ones with defects, each held out."""
+    def told(self, on: Painted) -> Told:
+        """What it says of the good images and of the same ones with defects, each held out."""
         good, *bad = (self.held_out_of(images) for images in (on.good, *on.bad))
-        return decision_of(good, [score for scores in bad for score in scores])
+        return Told(good, [score for scores in bad for score in scores])
 
     def held_out_of(self, images: Sequence[Image]) -> list[float]:
         """Scores of what was made of the images learned from, in their order."""
@@ -94,28 +95,28 @@ class PatchcoreModel:
         say(f"bank: {self._n_vectors} vectors of {found.bank.vectors.shape[1]}")
 
         @functools.cache
-        def told_apart() -> tuple[Painted, Decision]:
+        def told_apart() -> tuple[Painted, Told]:
             split = painted(lesson.images, lesson.mask, lesson.spec, self._options.seed)
-            return split, found.decision(split)
+            return split, found.told(split)
 
         def also(precision: Precision, say: Say) -> Learned | None:
             split, before = told_apart()
             if precision == "int8":
                 return self._quantized(embedding, lesson, found.bank, split, before, say)
             other = self._searched(embedding, lesson, precision, found.bank)
-            is_kept = decides(precision, before, other.decision(split), say)
+            is_kept = decides(precision, before, other.told(split), say)
             return self._learned(other, lesson, no_more) if is_kept else None
 
         return self._learned(found, lesson, also)
 
     def _quantized(  # noqa: PLR0913, PLR0917
-        self, embedding: ov.Model, lesson: Lesson, like: Bank, split: Painted, before: Decision, say: Say
+        self, embedding: ov.Model, lesson: Lesson, like: Bank, split: Painted, before: Told, say: Say
     ) -> Learned | None:
         """The network by NNCF, and a bank of what the quantised network gives, on a grid of its own."""
 
         def try_(graph: ov.Model) -> Tried[Searched]:
             found = self._searched(graph, lesson, "int8", like)
-            return Tried(found, found.decision(split))
+            return Tried(found, found.told(split))
 
         made = quantized(embedding, lesson.calibration(), try_, before, say)
         return None if made is None else replace(self._learned(made[0], lesson, no_more), quantization=made[1])
