@@ -3,8 +3,9 @@
 PatchCore: the first twenty good real screws, each kind of scratch against the good test images, as `fit` does it by
 itself, which lays parts upright; with `--upright off` whole frames, in which more depends on the weights. `--draws 4`
 goes on with the next twenty, and so on, as which twenty they are moves AUC by hundredths: then means count.
-RTMDet, with --detector: splits of `tests.bench.detection`, from the starter and from nothing; AUC, and after how many steps the
-starter's loss is where the other one ends. Some 20 minutes a training.
+
+RTMDet, with --detector: splits of `tests.bench.detection`, from the starter and from nothing; AUC, and after how many
+steps the starter's loss is where the other one ends. Some 20 minutes a training.
 """
 
 import argparse
