@@ -83,7 +83,7 @@ def test_a_person_reads_of_each_precision_what_became_of_it(made):
 
 
 def test_a_precision_that_decides_worse_is_left_out_and_the_fit_goes_on(plates, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr("trainer.quantize.MOST_AUC", -1)  # nothing is that much better
+    monkeypatch.setattr("trainer.decisions.MOST_AUC", -1)  # nothing is that much better
     out = tmp_path / "plates.bundle"
     chosen = ["--weights", weights, "--bank", 150, "--image-size", 64, "--also", "f16"]
     said = said_by(fit_arguments(plates.root, out, *chosen))
