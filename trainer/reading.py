@@ -62,7 +62,7 @@ def upright_reading(layers: Sequence[str], mask: Mask, rows: int, columns: int) 
     return replace(plain, weight=on_part.astype(np.float32))
 
 
-def evened(reading: Reading, distances: NDArray[np.float32]) -> Reading:
+def evened(reading: Reading, distances: F32) -> Reading:
     """For upright parts, of which good ones gave `distances` (n, h, w): each patch says something else by the same.
 
     On a thread good parts differ from each other more than on a plain neck, and a scratch there would drown in it. So

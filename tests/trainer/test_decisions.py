@@ -38,6 +38,13 @@ def test_two_of_eighty_that_change_sides_by_chance_decide_nothing():
     assert not holds(before, Told(GOOD, [9.0] * 5 + [1.2] * 75))
 
 
+def test_one_of_five_that_is_no_longer_caught_is_not_excused():
+    before, after = Told(GOOD, [9.0] * 5), Told(GOOD, [9.0] * 4 + [1.06])
+    assert before.decision.recall - after.decision.recall == pytest.approx(0.2)
+    assert not holds(before, after)
+    assert not holds(Told(GOOD, [9.0] * 5), Told(GOOD, [9.0] * 4 + [0.5]))
+
+
 @pytest.mark.parametrize(("n_good", "n_bad"), [(20, 80), (300, 900)])
 def test_what_is_lost_on_most_pictures_is_no_chance(n_good, n_bad):
     before = spread(n_good, n_bad)
